@@ -1,0 +1,129 @@
+/** Stack instructions (SDM Vol. 1, 7.3.1.4 Stack Manipulation Instructions; 6.6 Procedure Calls for Block-Structured Languages). */
+
+import { GPR, SEGMENT } from '../../architecture/registers.js';
+import { RFLAGS } from '../../architecture/rflags.js';
+import { type I64, i64 } from '../../wasm/expression.js';
+import type { Semantics, SemanticsContext } from './context.js';
+
+/** Width in which the whole stack pointer is kept. */
+const pointerWidth = (context: SemanticsContext): 32 | 64 => (context.codeSize === 64 ? 64 : 32);
+
+const stackPointer = (context: SemanticsContext): I64 =>
+  context.let(context.readRegister(GPR.RSP, pointerWidth(context)));
+
+/** A register is pushed with the value that it had before the instruction, RSP included. */
+export const push: Semantics = (context) => {
+  const immediate = context.encoding.operands[0]?.slot === 'immediate';
+  context.push(immediate ? context.readSigned(0) : context.read(0), context.operandSize);
+};
+
+/** POP. An address that uses RSP is computed with the incremented RSP; a fault leaves the old one. */
+export const pop: Semantics = (context) => {
+  const width = context.operandSize;
+  const bytes = BigInt(width / 8);
+  const value = context.peekStack(width);
+  if (!context.isMemory(0)) {
+    context.adjustStack(bytes);
+    context.write(0, value);
+    return;
+  }
+  const addressBefore = context.let(context.address(0));
+  const stackPointerBefore = stackPointer(context);
+  context.adjustStack(bytes);
+  const addressAfter = context.let(context.address(0));
+  context.writeRegister(GPR.RSP, pointerWidth(context), stackPointerBefore);
+  const destination = context.referenceAt(0, addressAfter.subtract(addressBefore), width, 'w');
+  context.adjustStack(bytes);
+  destination.write(width, value);
+};
+
+/** PUSHF, PUSHFD, PUSHFQ: VM and RF are cleared in the image on the stack. */
+export const pushf: Semantics = (context) => {
+  const kept = ~BigInt(RFLAGS.VM | RFLAGS.RF);
+  context.push(context.flags.image().and(kept), context.operandSize);
+};
+
+/** PUSHA order, first pushed first; the slot of SP holds the value before the instruction. */
+const ALL_REGISTERS = [GPR.RAX, GPR.RCX, GPR.RDX, GPR.RBX, GPR.RSP, GPR.RBP, GPR.RSI, GPR.RDI];
+
+export const pusha: Semantics = (context) => {
+  const width = context.operandSize;
+  const bytes = width / 8;
+  const top = stackPointer(context);
+  const slots = ALL_REGISTERS.map((register, index) => ({
+    value: context.let(context.readRegister(register, width)),
+    place: context.memory(SEGMENT.SS, top.subtract(BigInt((index + 1) * bytes)), width, 'w'),
+  }));
+  for (const { value, place } of slots) place.write(width, value);
+  context.adjustStack(BigInt(-ALL_REGISTERS.length * bytes));
+};
+
+export const popa: Semantics = (context) => {
+  const width = context.operandSize;
+  const bytes = width / 8;
+  const values = ALL_REGISTERS.map((register, index) => ({
+    register,
+    value: context.peekStack(width, (ALL_REGISTERS.length - 1 - index) * bytes),
+  }));
+  context.adjustStack(BigInt(ALL_REGISTERS.length * bytes));
+  for (const { register, value } of values)
+    if (register !== GPR.RSP) context.writeRegister(register, width, value);
+};
+
+const DEEPEST_NESTING = 31;
+
+/**
+ * ENTER imm16, imm8. Everything that can fault is probed before the first push: the new frame, the display that is
+ * copied from the old frame, and the top of the new stack, which the manual wants writable.
+ */
+export const enter: Semantics = (context) => {
+  const width = context.operandSize;
+  const bytes = BigInt(width / 8);
+  const size = context.read(0);
+  const level = context.let(context.read(1).and(BigInt(DEEPEST_NESTING)));
+  const top = stackPointer(context);
+  const frame = context.let(context.readRegister(GPR.RBP, pointerWidth(context)));
+  const slot = (index: number, access: 'r' | 'w') =>
+    context.memory(SEGMENT.SS, top.subtract(bytes * BigInt(index + 1)), width, access);
+  const display = (index: number) =>
+    context.memory(SEGMENT.SS, frame.subtract(bytes * BigInt(index)), width, 'r');
+  const newTop = context.let(top.subtract(level.add(1n).multiply(bytes)).subtract(size));
+
+  const savedFrame = slot(0, 'w');
+  context.memory(SEGMENT.SS, newTop, width, 'w');
+  const forEachLevel = (first: number, body: (index: number) => void): void => {
+    if (first > DEEPEST_NESTING) return;
+    context.if(level.lessThanUnsigned(BigInt(first)).not(), () => {
+      body(first);
+      forEachLevel(first + 1, body);
+    });
+  };
+  forEachLevel(1, (index) => {
+    slot(index, 'w');
+    // The last word of the new display is the new frame's own address, not a copy.
+    context.if(level.greaterThanUnsigned(BigInt(index)), () => {
+      display(index);
+    });
+  });
+
+  savedFrame.write(width, frame);
+  const newFrame = context.let(top.subtract(bytes));
+  forEachLevel(1, (index) => {
+    context.if(
+      level.greaterThanUnsigned(BigInt(index)),
+      () => slot(index, 'w').write(width, display(index).read(width)),
+      () => slot(index, 'w').write(width, newFrame),
+    );
+  });
+  context.adjustStack(newTop.subtract(top));
+  context.writeRegister(GPR.RBP, width, newFrame);
+};
+
+/** LEAVE: RSP = RBP, then POP RBP. */
+export const leave: Semantics = (context) => {
+  const width = context.operandSize;
+  const frame = context.let(context.readRegister(GPR.RBP, pointerWidth(context)));
+  const savedFrame = context.memory(SEGMENT.SS, frame, width, 'r').read(width);
+  context.adjustStack(frame.subtract(stackPointer(context)).add(i64(BigInt(width / 8))));
+  context.writeRegister(GPR.RBP, width, savedFrame);
+};
