@@ -78,6 +78,8 @@ export const OUTCOME = {
   HALTED: 3,
   /** A repeated string instruction did one iteration: RIP stays, interrupts may come in between. */
   AGAIN: 4,
+  /** A triple fault outside of VMX non-root operation: the processor stands still until it is reset. */
+  SHUTDOWN: 5,
 } as const;
 export type Outcome = (typeof OUTCOME)[keyof typeof OUTCOME];
 
@@ -102,6 +104,16 @@ export interface InterruptSource {
   pending(): boolean;
   /** Acknowledges it and returns the vector. */
   acknowledge(): number;
+  /** The task priority that CR8 shows (0 … 15); without it CR8 is a register of its own. */
+  readonly taskPriority?: { read(): number; write(priorityClass: number): void };
+}
+
+/** Model-specific registers that belong to a device beside the processor: x2APIC, TSC deadline, … */
+export interface MsrDevice {
+  /** Undefined when `index` is not one of the device's registers. */
+  read(index: number): bigint | undefined;
+  /** False when `index` is not one of the device's registers. Bad values are thrown as `GuestFault`. */
+  write(index: number, value: bigint): boolean;
 }
 
 /** The result of CPUID for a leaf. Unsigned 32-bit numbers. */
@@ -240,6 +252,8 @@ export interface ProcessorCore {
   readonly mmio: MmioBus;
   readonly cpuid: CpuidSource;
   interrupts: InterruptSource;
+  /** Asked in order, before the processor's own registers. */
+  readonly msrDevices?: readonly MsrDevice[];
   /** Cycles since reset: the time-stamp counter. */
   timeStampCounter: number;
 

@@ -69,6 +69,8 @@ export const STATE = {
   APIC_BASE: 0x2f0,
   FEATURE_CONTROL: 0x2f8,
   MISC_ENABLE: 0x300,
+  /** What RDTSC adds to the cycles since reset: WRMSR to TIME_STAMP_COUNTER changes it. */
+  TSC_ADJUST: 0x308,
 
   /** The 512-byte FXSAVE image that is the x87 and SSE state (SDM Vol. 1, 10.5.1 FXSAVE Area). */
   FXSAVE_IMAGE: 0x400,
