@@ -1,6 +1,7 @@
 /** The type of one row of the table of encodings: everything known of one encoding, in one record. */
 
 import type { RegisterClass } from '../architecture/registers.js';
+import type { Family } from './family.js';
 
 /** Where the operand's value is encoded. */
 export type OperandSlot =
@@ -47,7 +48,7 @@ export interface Encoding {
   readonly aliases: readonly string[];
   /** The row as written in the manual: `o64 01 /r`. */
   readonly pattern: string;
-  readonly family: string;
+  readonly family: Family;
   readonly operands: readonly OperandForm[];
 
   readonly map: OpcodeMap;
@@ -56,6 +57,8 @@ export interface Encoding {
   readonly opcodeRegister: boolean;
   /** 0x66, 0xF2 or 0xF3 when the prefix is part of the opcode; 0 when there is none required. */
   readonly mandatoryPrefix: 0 | 0x66 | 0xf2 | 0xf3;
+  /** 66, F2 and F3 must all be absent (`NP` in the manual); with one of them the row does not match. */
+  readonly noPrefix: boolean;
   readonly hasModrm: boolean;
   /** /0 … /7, or -1. */
   readonly modrmReg: number;
@@ -63,6 +66,8 @@ export interface Encoding {
   readonly modrmFixed: number;
   /** 'memory': mod must not be 3; 'register': mod must be 3; 'any'. */
   readonly modrmMode: 'memory' | 'register' | 'any';
+  /** ModRM.mod is ignored and ModRM.rm is a register whatever it says (MOV CR, MOV DR); encode mod = 3. */
+  readonly modIgnored: boolean;
   /** Operand size that selects this row (16, 32, 64), or 0 when it does not matter. */
   readonly operandSize: 0 | 16 | 32 | 64;
   /** Address size that selects this row (JCXZ family, string instructions), or 0. */
