@@ -19,6 +19,7 @@ export const BIT: FamilyRows = {
     'TZCNT rv, r/mv | ov F3 0F BC /r | w,r feature:BMI1 | w:zc u:osap',
     'LZCNT rv, r/mv | ov F3 0F BD /r | w,r feature:LZCNT | w:zc u:osap',
     'POPCNT rv, r/mv | ov F3 0F B8 /r | w,r feature:POPCNT | w:oszapc',
-    'SETcc r/m8 | 0F 90+cc /0 | w @aliases | r:cc',
+    // ModRM.reg is ignored.
+    'SETcc r/m8 | 0F 90+cc /r | w @aliases | r:cc',
   ],
 };
