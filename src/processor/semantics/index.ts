@@ -46,10 +46,16 @@ const forEachElement = (prefix: string, semantics: (width: Width) => Semantics):
 const forAll = (semantics: Semantics, ...mnemonics: string[]): [string, Semantics][] =>
   mnemonics.map((mnemonic) => [mnemonic, semantics]);
 
+/** 0F 18 … 0F 1F, reserved for hints; number 56 is NOP itself. */
+const HINTS = Array.from({ length: 64 }, (_, number) => `HINT_NOP${number}`).filter(
+  (mnemonic) => mnemonic !== 'HINT_NOP56',
+);
+
 /** Meanings by upper-case mnemonic; `semanticsOf` says which rows of a mnemonic they cover. */
 export const SEMANTICS: ReadonlyMap<string, Semantics> = new Map<string, Semantics>([
   // Data transfer
   ['MOV', dataTransfer.mov],
+  ['MOVNTI', dataTransfer.mov],
   ['MOVZX', dataTransfer.movzx],
   ['MOVSX', dataTransfer.movsx],
   ['MOVSXD', dataTransfer.movsx],
@@ -70,9 +76,9 @@ export const SEMANTICS: ReadonlyMap<string, Semantics> = new Map<string, Semanti
   // Stack
   ['PUSH', stack.push],
   ['POP', stack.pop],
-  ...forAll(stack.pushf, 'PUSHF', 'PUSHFD', 'PUSHFQ'),
-  ...forAll(stack.pusha, 'PUSHA', 'PUSHAD'),
-  ...forAll(stack.popa, 'POPA', 'POPAD'),
+  ...forAll(stack.pushf, 'PUSHFW', 'PUSHFD', 'PUSHFQ'),
+  ...forAll(stack.pusha, 'PUSHAW', 'PUSHAD'),
+  ...forAll(stack.popa, 'POPAW', 'POPAD'),
   ['ENTER', stack.enter],
   ['LEAVE', stack.leave],
 
@@ -102,6 +108,7 @@ export const SEMANTICS: ReadonlyMap<string, Semantics> = new Map<string, Semanti
   ['AAD', decimal.aad],
   ['DAA', decimal.daa],
   ['DAS', decimal.das],
+  ['SALC', decimal.salc],
 
   // Logic
   ['AND', logic.and],
@@ -161,7 +168,8 @@ export const SEMANTICS: ReadonlyMap<string, Semantics> = new Map<string, Semanti
   // Miscellaneous
   ...forAll(miscellaneous.doNothing, 'NOP', 'LFENCE', 'MFENCE', 'SFENCE', 'ENDBR32', 'ENDBR64'),
   ...forAll(miscellaneous.doNothing, 'PREFETCHNTA', 'PREFETCHT0', 'PREFETCHT1', 'PREFETCHT2', 'PREFETCHW'),
-  ...forAll(miscellaneous.probeRead, 'CLFLUSH', 'CLFLUSHOPT'),
+  ...forAll(miscellaneous.doNothing, ...HINTS),
+  ...forAll(miscellaneous.probeRead, 'CLFLUSH', 'CLFLUSHOPT', 'CLWB'),
   ...forAll(miscellaneous.undefinedInstruction, 'UD0', 'UD1', 'UD2'),
 ]);
 
