@@ -1,0 +1,99 @@
+/** Registers of the local APIC by xAPIC offset (SDM Vol. 3A, Table 11-1 Local APIC Register Address Map). */
+
+export const APIC_REGISTER = {
+  ID: 0x020,
+  VERSION: 0x030,
+  TASK_PRIORITY: 0x080,
+  ARBITRATION_PRIORITY: 0x090,
+  PROCESSOR_PRIORITY: 0x0a0,
+  EOI: 0x0b0,
+  REMOTE_READ: 0x0c0,
+  LOGICAL_DESTINATION: 0x0d0,
+  DESTINATION_FORMAT: 0x0e0,
+  SPURIOUS_VECTOR: 0x0f0,
+  IN_SERVICE: 0x100, // eight registers, 0x10 apart
+  TRIGGER_MODE: 0x180,
+  REQUEST: 0x200,
+  ERROR_STATUS: 0x280,
+  INTERRUPT_COMMAND_LOW: 0x300,
+  INTERRUPT_COMMAND_HIGH: 0x310,
+  LVT_TIMER: 0x320,
+  LVT_THERMAL: 0x330,
+  LVT_PERFORMANCE: 0x340,
+  LVT_LINT0: 0x350,
+  LVT_LINT1: 0x360,
+  LVT_ERROR: 0x370,
+  INITIAL_COUNT: 0x380,
+  CURRENT_COUNT: 0x390,
+  DIVIDE_CONFIGURATION: 0x3e0,
+  /** x2APIC only. */
+  SELF_IPI: 0x3f0,
+} as const;
+
+/** Names as Linux prints them in its kvm_apic trace events: `APIC_EOI`. */
+const NAMES: ReadonlyMap<number, string> = new Map([
+  [APIC_REGISTER.ID, 'APIC_ID'],
+  [APIC_REGISTER.VERSION, 'APIC_LVR'],
+  [APIC_REGISTER.TASK_PRIORITY, 'APIC_TASKPRI'],
+  [APIC_REGISTER.ARBITRATION_PRIORITY, 'APIC_ARBPRI'],
+  [APIC_REGISTER.PROCESSOR_PRIORITY, 'APIC_PROCPRI'],
+  [APIC_REGISTER.EOI, 'APIC_EOI'],
+  [APIC_REGISTER.REMOTE_READ, 'APIC_RRR'],
+  [APIC_REGISTER.LOGICAL_DESTINATION, 'APIC_LDR'],
+  [APIC_REGISTER.DESTINATION_FORMAT, 'APIC_DFR'],
+  [APIC_REGISTER.SPURIOUS_VECTOR, 'APIC_SPIV'],
+  [APIC_REGISTER.IN_SERVICE, 'APIC_ISR'],
+  [APIC_REGISTER.TRIGGER_MODE, 'APIC_TMR'],
+  [APIC_REGISTER.REQUEST, 'APIC_IRR'],
+  [APIC_REGISTER.ERROR_STATUS, 'APIC_ESR'],
+  [APIC_REGISTER.INTERRUPT_COMMAND_LOW, 'APIC_ICR'],
+  [APIC_REGISTER.INTERRUPT_COMMAND_HIGH, 'APIC_ICR2'],
+  [APIC_REGISTER.LVT_TIMER, 'APIC_LVTT'],
+  [APIC_REGISTER.LVT_THERMAL, 'APIC_LVTTHMR'],
+  [APIC_REGISTER.LVT_PERFORMANCE, 'APIC_LVTPC'],
+  [APIC_REGISTER.LVT_LINT0, 'APIC_LVT0'],
+  [APIC_REGISTER.LVT_LINT1, 'APIC_LVT1'],
+  [APIC_REGISTER.LVT_ERROR, 'APIC_LVTERR'],
+  [APIC_REGISTER.INITIAL_COUNT, 'APIC_TMICT'],
+  [APIC_REGISTER.CURRENT_COUNT, 'APIC_TMCCT'],
+  [APIC_REGISTER.DIVIDE_CONFIGURATION, 'APIC_TDCR'],
+  [APIC_REGISTER.SELF_IPI, 'APIC_SELF_IPI'],
+]);
+
+/** Linux's name of a register, or its offset in hex: `APIC_EOI`, `0x3a0`. */
+export function apicRegisterName(offset: number): string {
+  return NAMES.get(offset) ?? `0x${offset.toString(16)}`;
+}
+
+/** Spurious-interrupt vector register (11.9). */
+export const SPURIOUS = {
+  SOFTWARE_ENABLE: 1 << 8,
+  FOCUS_DISABLED: 1 << 9,
+  SUPPRESS_EOI_BROADCAST: 1 << 12,
+} as const;
+
+/** Local vector table entries (11.5.1). */
+export const LVT = {
+  VECTOR: 0xff,
+  DELIVERY_STATUS: 1 << 12,
+  REMOTE_IRR: 1 << 14,
+  LEVEL: 1 << 15,
+  MASK: 1 << 16,
+} as const;
+
+/** Error status register (11.5.3 Error Handling). */
+export const APIC_ERROR = {
+  SEND_ILLEGAL_VECTOR: 1 << 5,
+  RECEIVED_ILLEGAL_VECTOR: 1 << 6,
+  ILLEGAL_REGISTER: 1 << 7,
+} as const;
+
+/** Bits of each LVT entry that software can write (11.5.1, Figure 11-8). */
+export const LVT_WRITABLE: ReadonlyMap<number, number> = new Map([
+  [APIC_REGISTER.LVT_TIMER, 0x700ff],
+  [APIC_REGISTER.LVT_THERMAL, 0x107ff],
+  [APIC_REGISTER.LVT_PERFORMANCE, 0x107ff],
+  [APIC_REGISTER.LVT_LINT0, 0x1a7ff],
+  [APIC_REGISTER.LVT_LINT1, 0x1a7ff],
+  [APIC_REGISTER.LVT_ERROR, 0x100ff],
+]);

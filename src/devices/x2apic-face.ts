@@ -1,0 +1,73 @@
+/**
+ * The x2APIC face of a local APIC: MSRs 0x800 … 0x8ff (SDM Vol. 3A, 11.12.1 Detecting and Enabling x2APIC Mode, Table
+ * 11-6 Local APIC Register Address Map Supported by x2APIC; 11.12.1.3 Reserved Bit Checking).
+ */
+
+import type { LocalApic } from './local-apic.js';
+import { APIC_REGISTER as REGISTER } from './local-apic-registers.js';
+
+export const X2APIC_FIRST_MSR = 0x800;
+
+/** Registers that can be read; ISR, TMR and IRR are added below. */
+const READABLE = new Set<number>([
+  REGISTER.ID,
+  REGISTER.VERSION,
+  REGISTER.TASK_PRIORITY,
+  REGISTER.PROCESSOR_PRIORITY,
+  REGISTER.LOGICAL_DESTINATION,
+  REGISTER.SPURIOUS_VECTOR,
+  REGISTER.ERROR_STATUS,
+  REGISTER.INTERRUPT_COMMAND_LOW,
+  REGISTER.LVT_TIMER,
+  REGISTER.LVT_THERMAL,
+  REGISTER.LVT_PERFORMANCE,
+  REGISTER.LVT_LINT0,
+  REGISTER.LVT_LINT1,
+  REGISTER.LVT_ERROR,
+  REGISTER.INITIAL_COUNT,
+  REGISTER.CURRENT_COUNT,
+  REGISTER.DIVIDE_CONFIGURATION,
+]);
+for (let offset: number = REGISTER.IN_SERVICE; offset < REGISTER.ERROR_STATUS; offset += 0x10)
+  READABLE.add(offset);
+
+/** Bits that may be set in a write; every other bit set gives #GP. Absent: not writable. */
+const WRITABLE_BITS: ReadonlyMap<number, bigint> = new Map([
+  [REGISTER.TASK_PRIORITY, 0xffn],
+  [REGISTER.EOI, 0n],
+  [REGISTER.SPURIOUS_VECTOR, 0x13ffn],
+  [REGISTER.ERROR_STATUS, 0n],
+  [REGISTER.INTERRUPT_COMMAND_LOW, 0xffffffff_000ccfffn],
+  [REGISTER.LVT_TIMER, 0x700ffn],
+  [REGISTER.LVT_THERMAL, 0x107ffn],
+  [REGISTER.LVT_PERFORMANCE, 0x107ffn],
+  [REGISTER.LVT_LINT0, 0x1a7ffn],
+  [REGISTER.LVT_LINT1, 0x1a7ffn],
+  [REGISTER.LVT_ERROR, 0x100ffn],
+  [REGISTER.INITIAL_COUNT, 0xffffffffn],
+  [REGISTER.DIVIDE_CONFIGURATION, 0xbn],
+  [REGISTER.SELF_IPI, 0xffn],
+]);
+
+/** xAPIC offset of the register behind an MSR. */
+export const x2apicRegister = (msr: number): number => (msr - X2APIC_FIRST_MSR) << 4;
+
+/** The value of an MSR 0x800 … 0x8ff, or undefined for #GP: not in x2APIC mode, reserved or write only. */
+export function readX2apic(apic: LocalApic, msr: number): bigint | undefined {
+  const register = x2apicRegister(msr);
+  if (apic.mode !== 'x2APIC' || !READABLE.has(register)) return undefined;
+  const low = BigInt(apic.readRegister(register));
+  if (register !== REGISTER.INTERRUPT_COMMAND_LOW) return low;
+  return (BigInt(apic.readRegister(REGISTER.INTERRUPT_COMMAND_HIGH)) << 32n) | low;
+}
+
+/** Writes an MSR 0x800 … 0x8ff. False means #GP: not in x2APIC mode, reserved, read only, or a reserved bit set. */
+export function writeX2apic(apic: LocalApic, msr: number, value: bigint): boolean {
+  const register = x2apicRegister(msr);
+  const writable = WRITABLE_BITS.get(register);
+  if (apic.mode !== 'x2APIC' || writable === undefined || (value & ~writable) !== 0n) return false;
+  if (register === REGISTER.INTERRUPT_COMMAND_LOW)
+    apic.writeRegister(REGISTER.INTERRUPT_COMMAND_HIGH, Number(value >> 32n));
+  apic.writeRegister(register, Number(value & 0xffffffffn));
+  return true;
+}
