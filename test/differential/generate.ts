@@ -1,0 +1,276 @@
+/** Cases for every row of the table that the processor's semantics cover in 64-bit mode. */
+
+import { GPR } from '../../src/architecture/registers.js';
+import { ENCODINGS, type Encoding, type OperandForm } from '../../src/instruction-set/index.js';
+import { semanticsOf } from '../../src/processor/semantics/index.js';
+import { encodeInstruction, type FixedRegisters } from './instruction-bytes.js';
+import { Random } from './random.js';
+import {
+  CODE_PAGE,
+  CODE_START,
+  initialState,
+  MAX_CODE,
+  MEMORY_BASE,
+  MEMORY_SIZE,
+  type TestCase,
+  WINDOW_BASE,
+  WINDOW_SIZE,
+} from './test-case.js';
+
+/** Rows that are tested one by one: everything with a meaning, in 64-bit mode. */
+export const TESTED_ENCODINGS: readonly Encoding[] = ENCODINGS.filter(
+  (encoding) => encoding.valid64 && semanticsOf(encoding) !== undefined,
+);
+
+const PLAIN_FAMILIES: ReadonlySet<string> = new Set(['nop', 'flag', 'miscellaneous']);
+const HARD_MNEMONICS: ReadonlySet<string> = new Set([
+  'DIV',
+  'IDIV',
+  'CMPXCHG8B',
+  'CMPXCHG16B',
+  'ENTER',
+  'LEAVE',
+]);
+const HARD_FAMILIES: ReadonlySet<string> = new Set(['shift-rotate', 'string', 'stack']);
+
+/** How many cases a row gets. */
+function casesOf(encoding: Encoding): number {
+  if (PLAIN_FAMILIES.has(encoding.family)) return 6;
+  if (HARD_MNEMONICS.has(encoding.mnemonic)) return 160;
+  return HARD_FAMILIES.has(encoding.family) ? 60 : 36;
+}
+
+/** All cases of one round, in the order of the table. */
+export function generateCases(seed: number): TestCase[] {
+  const random = new Random(seed);
+  return TESTED_ENCODINGS.flatMap((encoding) =>
+    Array.from({ length: casesOf(encoding) }, () => generateCase(encoding, random)),
+  );
+}
+
+/** Room that pushes below and pops above an operand need. */
+const MARGIN = 24;
+const UNMAPPED = 0x3000_0000;
+
+function addressInWindow(random: Random, sizeInBytes: number, aligned: boolean): bigint {
+  const offset = random.between(MARGIN, WINDOW_SIZE - MARGIN - sizeInBytes);
+  return BigInt(WINDOW_BASE + (aligned ? offset - (offset % sizeInBytes) : offset));
+}
+
+/** An address that faults: nothing there, not canonical, or reaching past the end of memory. */
+function faultingAddress(random: Random, sizeInBytes: number): bigint {
+  const kind = random.below(3);
+  if (kind === 0) return BigInt(UNMAPPED + random.below(0x1000_0000));
+  if (kind === 1) return (1n << BigInt(random.between(47, 62))) | BigInt(random.below(0x10000));
+  return BigInt(MEMORY_BASE + MEMORY_SIZE - random.below(sizeInBytes));
+}
+
+const memoryOperand = (encoding: Encoding): OperandForm | undefined =>
+  encoding.operands.find(({ slot, memory }) => memory && (slot === 'rm' || slot === 'offset'));
+
+/** Whether the bus is locked: split locks are slow or forbidden on some processors, so these stay aligned. */
+const isAtomic = (encoding: Encoding): boolean => encoding.lockable;
+
+export function generateCase(encoding: Encoding, random: Random): TestCase {
+  const seed = random.next32();
+  const fixed: FixedRegisters = new Map();
+  const form = memoryOperand(encoding);
+  const sizeInBytes = Math.max(1, (form?.width ?? 0) / 8);
+  const onlyMemory = form !== undefined && form.registerClass === undefined;
+  const useMemory = form !== undefined && (onlyMemory || random.chance(50));
+  const faults = random.chance(5);
+  fixImplicitRegisters(encoding, random, fixed, faults);
+  const aligned = encoding.mnemonic === 'CMPXCHG16B' ? random.chance(85) : isAtomic(encoding);
+  const address = !useMemory
+    ? undefined
+    : faults
+      ? faultingAddress(random, sizeInBytes)
+      : addressInWindow(random, sizeInBytes, aligned);
+  const repeats = encoding.repeat !== '' && random.chance(60);
+  const { code, reg, rm } = encodeInstruction({
+    encoding,
+    random,
+    address,
+    fixed,
+    lock: encoding.lockable && useMemory && random.chance(20),
+    repeatPrefix: repeats ? random.pick([0xf2, 0xf3]) : 0,
+    immediate: (operand) => chooseImmediate(encoding, operand, random),
+  });
+  const testCase: TestCase = { code, seed, overrides: { registers: fixed, window: new Map() } };
+  adjustOperands(encoding, testCase, random, { address, reg, rm });
+  return testCase;
+}
+
+const STACK_MNEMONICS = /^(PUSH|POP|CALL|RET|ENTER|LEAVE)/;
+
+/** Values for registers that the instruction uses without naming them. */
+function fixImplicitRegisters(
+  encoding: Encoding,
+  random: Random,
+  fixed: FixedRegisters,
+  faults: boolean,
+): void {
+  const { mnemonic } = encoding;
+  const faultHere = faults && random.chance(50);
+  if (STACK_MNEMONICS.test(mnemonic)) {
+    const address = faultHere ? faultingAddress(random, 8) : addressInWindow(random, 8, false);
+    fixed.set(GPR.RSP, address);
+  }
+  if (mnemonic === 'ENTER' && !faultHere) fixed.set(GPR.RSP, BigInt(WINDOW_BASE + random.between(160, 240)));
+  if (mnemonic === 'ENTER' || mnemonic === 'LEAVE')
+    fixed.set(
+      GPR.RBP,
+      faultHere ? faultingAddress(random, 8) : BigInt(WINDOW_BASE + random.between(64, 200)),
+    );
+  if (encoding.family === 'string') {
+    const index = (): bigint =>
+      faultHere && random.chance(50)
+        ? faultingAddress(random, 8)
+        : BigInt(WINDOW_BASE + random.between(100, 140));
+    fixed.set(GPR.RSI, index());
+    fixed.set(GPR.RDI, index());
+    const rubbish = random.chance(20) ? random.next64() & ~0xffff_ffffn : 0n;
+    fixed.set(GPR.RCX, BigInt(random.below(10)) | (encoding.repeat !== '' ? 0n : rubbish));
+  }
+  if (mnemonic === 'XLATB') {
+    const accumulator = random.next64();
+    fixed.set(GPR.RAX, accumulator);
+    fixed.set(GPR.RBX, addressInWindow(random, 1, false) - (accumulator & 0xffn));
+  }
+  if (/^(LOOP|J.?CXZ)/.test(mnemonic) && random.chance(60))
+    fixed.set(GPR.RCX, random.pick([0n, 1n, 2n, 0x1_0000_0000n, 0x1_0000_0001n]));
+}
+
+/** A branch displacement that leads to an INT3 in front of or behind the code, never back into it. */
+function chooseDisplacement(width: number, random: Random): bigint {
+  const reach = width === 8 ? 0x70 : 0x700;
+  const distance = random.between(16, reach);
+  if (width !== 8 && random.chance(5))
+    return BigInt.asUintN(width, BigInt(random.between(-0x40_0000, 0x40_0000) * 16 - 0x20_0000));
+  return BigInt.asUintN(width, BigInt(random.chance(50) ? distance : -distance));
+}
+
+function chooseImmediate(encoding: Encoding, operand: OperandForm, random: Random): bigint | undefined {
+  if (operand.slot === 'relative') return chooseDisplacement(operand.encodedWidth, random);
+  if (encoding.mnemonic === 'ENTER')
+    return operand.encodedWidth === 16
+      ? BigInt(random.below(40))
+      : BigInt(random.chance(90) ? random.below(6) : random.below(256) & 0xe3);
+  if (encoding.family === 'shift-rotate' && random.chance(40)) return BigInt(random.below(4));
+  return undefined;
+}
+
+interface OperandPlaces {
+  readonly address: bigint | undefined;
+  readonly reg: number;
+  readonly rm: number;
+}
+
+const isInWindow = (address: bigint | undefined, sizeInBytes: number): address is bigint =>
+  address !== undefined &&
+  address >= BigInt(WINDOW_BASE) &&
+  address + BigInt(sizeInBytes) <= BigInt(WINDOW_BASE + WINDOW_SIZE);
+
+function writeWindow(testCase: TestCase, address: bigint, value: bigint, sizeInBytes: number): void {
+  const offset = Number(address) - WINDOW_BASE;
+  for (let index = 0; index < sizeInBytes; index++)
+    testCase.overrides.window.set(offset + index, Number((value >> BigInt(8 * index)) & 0xffn));
+}
+
+/** A value that a fifth part of wrong branch targets shares: canonical or not, mapped or not. */
+function branchTarget(random: Random): bigint {
+  if (random.chance(15)) return random.value64();
+  return BigInt(CODE_PAGE + (random.chance(50) ? random.between(0x10, 0x7e0) : random.between(0x820, 0xff0)));
+}
+
+/** Changes operand values so that the interesting outcomes occur often enough. */
+function adjustOperands(encoding: Encoding, testCase: TestCase, random: Random, places: OperandPlaces): void {
+  const { registers } = testCase.overrides;
+  const { address, reg, rm } = places;
+  const { mnemonic } = encoding;
+  const width = encoding.operands[0]?.width ?? 0;
+  const state = (): ReturnType<typeof initialState> => initialState(testCase);
+  const setFree = (register: number, value: bigint): void => {
+    if (!registers.has(register)) registers.set(register, BigInt.asUintN(64, value));
+  };
+  const readMemory = (at: bigint, sizeInBytes: number): bigint => {
+    const bytes = state().window.subarray(Number(at) - WINDOW_BASE);
+    let value = 0n;
+    for (let index = sizeInBytes - 1; index >= 0; index--) value = (value << 8n) | BigInt(bytes[index]!);
+    return value;
+  };
+
+  if (mnemonic === 'DIV' || mnemonic === 'IDIV') {
+    const kind = random.below(10);
+    const accumulator = state().registers[GPR.RAX]!;
+    if (width === 8) setFree(GPR.RAX, random.next64() >> BigInt(random.between(48, 62)));
+    else if (kind < 3) setFree(GPR.RDX, 0n);
+    else if (kind < 6) setFree(GPR.RDX, BigInt.asIntN(width, accumulator) < 0n ? -1n : 0n);
+    else if (kind < 8) setFree(GPR.RDX, BigInt.asIntN(random.between(2, width), random.next64()));
+    else setFree(GPR.RDX, random.next64() >> BigInt(random.below(64)));
+  }
+  if (mnemonic === 'CMPXCHG' && random.chance(50)) {
+    if (isInWindow(address, width / 8)) setFree(GPR.RAX, readMemory(address, width / 8));
+    else if (rm >= 0) setFree(GPR.RAX, state().registers[rm]!);
+  }
+  if (mnemonic.startsWith('CMPXCHG') && mnemonic !== 'CMPXCHG' && random.chance(60)) {
+    const half = width / 16;
+    if (isInWindow(address, 2 * half)) {
+      setFree(GPR.RAX, readMemory(address, half));
+      setFree(GPR.RDX, readMemory(address + BigInt(half), half));
+    }
+  }
+  if (/^BT[SRC]?$/.test(mnemonic) && address !== undefined && reg >= 0) {
+    // The bit string starts at the operand; keep the tested word within the window where the address is.
+    const room = isInWindow(address, 8) ? Number(address) - WINDOW_BASE : 0;
+    const byte = random.between(-Math.min(room, 120), Math.min(WINDOW_SIZE - room - 8, 120));
+    const rest = encoding.operandSize === 64 ? 0n : random.next64() << BigInt(encoding.operandSize);
+    const bits = BigInt.asUintN(encoding.operandSize, BigInt(byte * 8 + random.below(8)));
+    setFree(reg, rest | bits);
+  }
+  if (mnemonic === 'JMP' || mnemonic === 'CALL') {
+    if (isInWindow(address, 8)) writeWindow(testCase, address, branchTarget(random), 8);
+    else if (rm >= 0 && rm !== GPR.RSP) registers.set(rm, branchTarget(random));
+  }
+  if (mnemonic === 'RET') {
+    const top = registers.get(GPR.RSP);
+    if (isInWindow(top, 8)) writeWindow(testCase, top, branchTarget(random), 8);
+  }
+}
+
+/** Straight-line sequences draw on rows that never branch and reach memory only through their ModRM operand. */
+const SEQUENCE_ENCODINGS: readonly Encoding[] = TESTED_ENCODINGS.filter(
+  ({ family, mnemonic }) =>
+    !['control-transfer', 'string', 'stack', 'nop'].includes(family) &&
+    !['DIV', 'IDIV', 'CMPXCHG16B', 'XLATB', 'STD'].includes(mnemonic) &&
+    !/^BT[SRC]?$/.test(mnemonic),
+);
+
+/** Registers that sequences use as bases only, so that their addresses stay good. */
+const SEQUENCE_BASES: readonly number[] = [GPR.RSP, GPR.RBP, GPR.R12, GPR.R13];
+
+/** Code of `length` instructions that ends in the INT3 behind it. */
+export function generateSequence(random: Random, length: number): TestCase {
+  const fixed: FixedRegisters = new Map();
+  const seed = random.next32();
+  for (const base of SEQUENCE_BASES) fixed.set(base, addressInWindow(random, 8, true));
+  const code: number[] = [];
+  for (let count = 0; count < length && code.length < MAX_CODE - 16; count++) {
+    const encoding = random.pick(SEQUENCE_ENCODINGS);
+    const form = memoryOperand(encoding);
+    const useMemory = form !== undefined && (form.registerClass === undefined || random.chance(30));
+    const instruction = encodeInstruction({
+      encoding,
+      random,
+      address: useMemory ? addressInWindow(random, Math.max(1, form.width / 8), true) : undefined,
+      fixed,
+      lock: false,
+      repeatPrefix: 0,
+      codeAddress: CODE_START + code.length,
+      base: random.pick(SEQUENCE_BASES),
+      excluded: new Set(SEQUENCE_BASES),
+    });
+    code.push(...instruction.code);
+  }
+  return { code: Uint8Array.from(code), seed, overrides: { registers: fixed, window: new Map() } };
+}
