@@ -49,6 +49,10 @@ const NAMES = [
   'user-space run loop',
   'ioctl path',
   'cold caches after user space',
+  'mutex',
+  'idle',
+  'kernel thread work',
+  'host timer interrupt',
   // KVM code paths
   'exit dispatch',
   'run-loop pass',

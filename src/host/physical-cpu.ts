@@ -1,0 +1,425 @@
+/**
+ * A physical CPU of the simulated host: the only door between the hypervisor layer and the hardware. Each method is
+ * one instruction of host kernel code: it acts on the processor's state and charges its cost.
+ */
+
+import { CR0 } from '../architecture/control-registers.js';
+import { SEGMENT } from '../architecture/registers.js';
+import type { HostPhysicalAddress } from '../memory/addresses.js';
+import type { InterruptSource } from '../processor/core.js';
+import { STATE } from '../processor/state/layout.js';
+import type { ProcessorState } from '../processor/state/processor-state.js';
+import { type CostSink, operation } from './cost/operations.js';
+import { EventQueue } from './event-queue.js';
+import type { HardwareProcessor, VmxHardware } from './hardware.js';
+import { type LedgerAccount, NO_EXIT } from './ledger.js';
+import { readHardwareMsr, writeHardwareMsr } from './model-specific-registers.js';
+import { STAGE, type Stage } from './stages.js';
+
+const OP = {
+  VM_EXIT: operation('VM exit'),
+  VM_ENTRY: operation('VM entry'),
+  VMREAD: operation('VMREAD'),
+  VMWRITE: operation('VMWRITE'),
+  VMPTRLD: operation('VMPTRLD'),
+  VMCLEAR: operation('VMCLEAR'),
+  INVEPT: operation('INVEPT'),
+  INVVPID: operation('INVVPID'),
+  RDMSR: operation('RDMSR'),
+  WRMSR: operation('WRMSR'),
+  MOV_FROM_CR: operation('MOV from CR'),
+  MOV_TO_CR0: operation('MOV to CR0'),
+  MOV_TO_CR2: operation('MOV to CR2'),
+  CLTS: operation('CLTS'),
+  FXSAVE: operation('FXSAVE'),
+  FXRSTOR: operation('FXRSTOR'),
+  LTR: operation('LTR'),
+  LGDT: operation('LGDT'),
+  LLDT: operation('LLDT'),
+  SLDT: operation('SLDT'),
+  READ_SEGMENT: operation('read segment register'),
+  LOAD_SEGMENT: operation('load segment register'),
+  SWAPGS: operation('SWAPGS'),
+  RDTSC: operation('RDTSC'),
+  SAVE_GPRS: operation('save guest GPRs'),
+  LOAD_GPRS: operation('load guest GPRs'),
+  DISABLE_INTERRUPTS: operation('disable interrupts'),
+  ENABLE_INTERRUPTS: operation('enable interrupts'),
+  HOST_NM: operation('host #NM'),
+  HOST_INTERRUPT: operation('host interrupt entry'),
+  GUEST_CODE: operation('guest code'),
+} as const;
+
+/** VMCS field encoding of the exit reason (SDM Vol. 3D, Appendix B). */
+const VM_EXIT_REASON = 0x4402;
+const FXSAVE_SIZE = 512;
+/** RSP is switched by VM entry and exit themselves. */
+const RSP_WORD = 8;
+
+/** Descriptor facts of the host kernel on this CPU that instructions reload. */
+export interface HostDescriptors {
+  readonly tssSelector: number;
+  readonly tssBase: bigint;
+  readonly tssLimit: number;
+  readonly gdtBase: bigint;
+  readonly gdtLimit: number;
+}
+
+/** Why guest code stopped running. */
+export type GuestStop = 'vm-exit' | 'paused';
+
+export class PhysicalCpu implements CostSink, InterruptSource {
+  readonly number: number;
+  readonly processor: HardwareProcessor;
+  readonly descriptors: HostDescriptors;
+  /** Interrupts to come on this CPU: timers, inter-processor interrupts, devices. */
+  readonly events = new EventQueue();
+  /** Who is charged for what runs now. */
+  account: LedgerAccount;
+  /** Guest code stops at this virtual time although nothing happened, so that the simulation can look elsewhere. */
+  horizon = Number.POSITIVE_INFINITY;
+  /** Instructions that guest code may still execute before it pauses. */
+  instructionBudget = Number.POSITIVE_INFINITY;
+  /** The host kernel's #NM handler (math_state_restore). */
+  onDeviceNotAvailable: () => void = () => {
+    throw new Error('host #NM without a handler');
+  };
+  /** The VMCS that is current on this CPU (per_cpu(current_vmcs)). */
+  currentVmcs: HostPhysicalAddress | undefined;
+
+  private readonly state: ProcessorState;
+  private readonly vmx: VmxHardware;
+  private readonly costs: Float64Array;
+  private readonly registerWords: Int32Array;
+  private readonly startTime: number;
+  private charging = true;
+
+  constructor(options: {
+    number: number;
+    processor: HardwareProcessor;
+    vmx: VmxHardware;
+    /** Cycles by operation number (`compileCosts`). */
+    costs: Float64Array;
+    descriptors: HostDescriptors;
+    /** Pays for host work that no thread causes. */
+    idleAccount: LedgerAccount;
+  }) {
+    this.number = options.number;
+    this.processor = options.processor;
+    this.vmx = options.vmx;
+    this.costs = options.costs;
+    this.descriptors = options.descriptors;
+    this.account = options.idleAccount;
+    this.state = options.processor.state;
+    const { bytes } = this.state;
+    this.registerWords = new Int32Array(bytes.buffer, bytes.byteOffset + STATE.GPR, 32);
+    this.startTime = options.processor.timeStampCounter;
+    options.processor.interrupts = this;
+  }
+
+  // Virtual time and charges
+
+  /** Virtual time in cycles: this CPU's time-stamp counter. */
+  get now(): number {
+    return this.processor.timeStampCounter;
+  }
+
+  /** Cycles since this object was made. */
+  get elapsed(): number {
+    return this.processor.timeStampCounter - this.startTime;
+  }
+
+  charge(operationNumber: number, times = 1): void {
+    this.chargeCycles(operationNumber, times, this.costs[operationNumber]! * times);
+  }
+
+  /** Charges an operation that has no fixed price. */
+  chargeCycles(operationNumber: number, times: number, cycles: number): void {
+    if (!this.charging) return;
+    this.processor.timeStampCounter += cycles;
+    this.account.add(operationNumber, times, cycles);
+  }
+
+  setStage(stage: Stage): void {
+    this.account.setStage(stage);
+  }
+
+  /** Runs set-up work that takes no virtual time, as if it had been done before the machine was switched on. */
+  withoutCharge<Result>(work: () => Result): Result {
+    const before = this.charging;
+    this.charging = false;
+    try {
+      return work();
+    } finally {
+      this.charging = before;
+    }
+  }
+
+  // Interrupts of the host
+
+  /** An interrupt of the host waits (`InterruptSource` of the processor: it ends guest code). */
+  pending(): boolean {
+    return this.events.nextTime <= this.processor.timeStampCounter;
+  }
+
+  acknowledge(): never {
+    throw new Error('host interrupts are taken by host code, never through the guest');
+  }
+
+  localIrqDisable(): void {
+    this.charge(OP.DISABLE_INTERRUPTS);
+  }
+
+  /** STI: interrupts that became due are taken now. */
+  localIrqEnable(): void {
+    this.charge(OP.ENABLE_INTERRUPTS);
+    this.takeInterrupts();
+  }
+
+  /** Takes host interrupts that are due, where host code runs with interrupts enabled. */
+  takeInterrupts(): void {
+    let event = this.events.takeDue(this.now);
+    if (event === undefined) return;
+    const account = this.account;
+    const stage = account.stage;
+    account.setStage(STAGE.HOST_INTERRUPT);
+    while (event !== undefined) {
+      this.charge(OP.HOST_INTERRUPT);
+      event.action();
+      event = this.events.takeDue(this.now);
+    }
+    account.setStage(stage);
+  }
+
+  // Model-specific and control registers
+
+  rdmsr(index: number): bigint {
+    this.charge(OP.RDMSR);
+    return readHardwareMsr(this.processor, index);
+  }
+
+  wrmsr(index: number, value: bigint): void {
+    this.charge(OP.WRMSR);
+    writeHardwareMsr(this.processor, index, value);
+  }
+
+  /** The MSR's value, without executing anything: for assertions and observers. */
+  peekMsr(index: number): bigint {
+    return readHardwareMsr(this.processor, index);
+  }
+
+  rdtsc(): number {
+    this.charge(OP.RDTSC);
+    return this.now;
+  }
+
+  readCr0(): number {
+    this.charge(OP.MOV_FROM_CR);
+    return this.state.cr0;
+  }
+
+  peekCr0(): number {
+    return this.state.cr0;
+  }
+
+  readCr2(): bigint {
+    this.charge(OP.MOV_FROM_CR);
+    return this.state.cr2;
+  }
+
+  writeCr2(value: bigint): void {
+    this.charge(OP.MOV_TO_CR2);
+    this.state.cr2 = value;
+  }
+
+  /** Sets CR0.TS: MOV from CR0, OR, MOV to CR0. */
+  stts(): void {
+    this.charge(OP.MOV_FROM_CR);
+    this.charge(OP.MOV_TO_CR0);
+    this.state.cr0 |= CR0.TS;
+  }
+
+  clts(): void {
+    this.charge(OP.CLTS);
+    this.state.cr0 &= ~CR0.TS;
+  }
+
+  // FPU
+
+  /** FXSAVE to `area` (512 bytes). With CR0.TS = 1 the host's #NM handler runs first. */
+  fxsave(area: Uint8Array): void {
+    this.deviceAvailable();
+    this.charge(OP.FXSAVE);
+    area.set(this.fpuRegisters());
+  }
+
+  fxrstor(area: Uint8Array): void {
+    this.deviceAvailable();
+    this.charge(OP.FXRSTOR);
+    this.fpuRegisters().set(area);
+  }
+
+  /** The FXSAVE image of the registers as they are, for assertions. A view, not a copy. */
+  fpuRegisters(): Uint8Array {
+    return this.state.bytes.subarray(STATE.FXSAVE_IMAGE, STATE.FXSAVE_IMAGE + FXSAVE_SIZE);
+  }
+
+  private deviceAvailable(): void {
+    if ((this.state.cr0 & CR0.TS) === 0) return;
+    this.charge(OP.HOST_NM);
+    this.onDeviceNotAvailable();
+  }
+
+  // Segments and descriptor tables
+
+  sldt(): number {
+    this.charge(OP.SLDT);
+    return this.state.segment(SEGMENT.LDTR).selector;
+  }
+
+  /** Only the null selector is used by the host. */
+  lldt(selector: number): void {
+    this.charge(OP.LLDT);
+    this.state.segment(SEGMENT.LDTR).selector = selector;
+  }
+
+  /** Reloads TR from the host's GDT, and with it the limit that a VM exit leaves at 0x67. */
+  ltr(): void {
+    this.charge(OP.LTR);
+    const register = this.state.segment(SEGMENT.TR);
+    register.selector = this.descriptors.tssSelector;
+    register.base = this.descriptors.tssBase;
+    register.limit = this.descriptors.tssLimit;
+  }
+
+  /** Reloads GDTR, whose limit a VM exit leaves at 0xffff. */
+  lgdt(): void {
+    this.charge(OP.LGDT);
+    this.state.write64(STATE.GDTR_BASE, this.descriptors.gdtBase);
+    this.state.write32(STATE.GDTR_LIMIT, this.descriptors.gdtLimit);
+  }
+
+  readSegment(number: number): number {
+    this.charge(OP.READ_SEGMENT);
+    return this.state.segment(number).selector;
+  }
+
+  /** MOV to a data segment register in 64-bit mode; a null selector clears the base of FS and GS. */
+  loadSegment(number: number, selector: number): void {
+    this.charge(OP.LOAD_SEGMENT);
+    const register = this.state.segment(number);
+    register.selector = selector;
+    if ((selector & ~3) === 0) register.base = 0n;
+  }
+
+  swapgs(): void {
+    this.charge(OP.SWAPGS);
+    const gs = this.state.segment(SEGMENT.GS);
+    const base = gs.base;
+    gs.base = this.state.read64(STATE.KERNEL_GS_BASE);
+    this.state.write64(STATE.KERNEL_GS_BASE, base);
+  }
+
+  // VT-x
+
+  vmread(field: number): bigint {
+    this.charge(OP.VMREAD);
+    return this.vmx.vmread(field);
+  }
+
+  /** VMREAD of a field of at most 53 bits, as a number. */
+  vmreadNumber(field: number): number {
+    this.charge(OP.VMREAD);
+    return Number(this.vmx.vmread(field));
+  }
+
+  vmwrite(field: number, value: bigint): void {
+    this.charge(OP.VMWRITE);
+    this.vmx.vmwrite(field, value);
+  }
+
+  vmwriteNumber(field: number, value: number): void {
+    this.charge(OP.VMWRITE);
+    this.vmx.vmwrite(field, BigInt(value));
+  }
+
+  /** Reads a field without executing anything: for observers. */
+  peekVmcs(field: number): bigint {
+    return this.vmx.vmread(field);
+  }
+
+  vmclear(region: HostPhysicalAddress): void {
+    this.charge(OP.VMCLEAR);
+    this.vmx.vmclear(region);
+    if (this.currentVmcs === region) this.currentVmcs = undefined;
+  }
+
+  vmptrld(region: HostPhysicalAddress): void {
+    this.charge(OP.VMPTRLD);
+    this.vmx.vmptrld(region);
+    this.currentVmcs = region;
+  }
+
+  invept(type: number, eptPointer: bigint): void {
+    this.charge(OP.INVEPT);
+    this.vmx.invept(type, eptPointer);
+  }
+
+  invvpid(type: number, vpid: number, linearAddress: bigint): void {
+    this.charge(OP.INVVPID);
+    this.vmx.invvpid(type, vpid, linearAddress);
+  }
+
+  /**
+   * Loads the guest's GPRs (16 × 64 bits as 32-bit words; RSP is in the VMCS) and executes VMLAUNCH or VMRESUME, then
+   * runs guest code until a VM exit or until the simulation wants to pause.
+   */
+  enterGuest(registers: Int32Array, launched: boolean): GuestStop {
+    this.charge(OP.LOAD_GPRS);
+    this.copyWords(registers, this.registerWords);
+    this.account.setStage(STAGE.BACK_IN_GUEST);
+    this.charge(OP.VM_ENTRY);
+    const entered = launched ? this.vmx.vmresume() : this.vmx.vmlaunch();
+    return entered ? this.runGuest(registers) : this.leaveGuest(registers);
+  }
+
+  /** Goes on with guest code after `enterGuest` or `runGuest` paused. */
+  runGuest(registers: Int32Array): GuestStop {
+    const { processor, account } = this;
+    account.setReason(NO_EXIT);
+    account.setStage(STAGE.GUEST);
+    for (;;) {
+      const before = processor.timeStampCounter;
+      const stop = processor.run({
+        cycles: Math.max(0, Math.min(this.events.nextTime, this.horizon) - before),
+        instructions: this.instructionBudget,
+      });
+      account.add(OP.GUEST_CODE, 1, processor.timeStampCounter - before);
+      switch (stop.kind) {
+        case 'vm-exit':
+          return this.leaveGuest(registers);
+        case 'budget':
+          if (processor.timeStampCounter >= this.horizon || this.instructionBudget <= 0) return 'paused';
+          break;
+        default:
+          throw new Error(`the processor stopped with "${stop.kind}" in VMX non-root operation`);
+      }
+    }
+  }
+
+  private leaveGuest(registers: Int32Array): 'vm-exit' {
+    const { account } = this;
+    account.setReason(Number(this.vmx.vmread(VM_EXIT_REASON)) & 0xffff);
+    account.setStage(STAGE.HOST_ACQUIRES_CONTROL);
+    this.charge(OP.VM_EXIT);
+    account.setStage(STAGE.EXIT_HANDLER);
+    this.charge(OP.SAVE_GPRS);
+    this.copyWords(this.registerWords, registers);
+    return 'vm-exit';
+  }
+
+  private copyWords(from: Int32Array, to: Int32Array): void {
+    for (let word = 0; word < RSP_WORD; word++) to[word] = from[word]!;
+    for (let word = RSP_WORD + 2; word < 32; word++) to[word] = from[word]!;
+  }
+}

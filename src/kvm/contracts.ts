@@ -1,0 +1,49 @@
+/**
+ * What the run loop needs of the in-kernel devices and tables of a VM. The classes that satisfy these interfaces
+ * know `Vcpu`; `Vcpu` knows only these.
+ */
+
+import type { CostSink } from '../host/cost/operations.js';
+import type { GuestPhysicalAddress, HostPhysicalAddress } from '../memory/addresses.js';
+
+/** An in-kernel I/O bus (struct kvm_io_bus): devices asked in order of registration, the first that claims wins. */
+export interface InKernelBus {
+  /** False when no device claims the address. `value` is unsigned; `sizeInBytes` is 1, 2 or 4. */
+  write(address: number, sizeInBytes: number, value: number, costs: CostSink): boolean;
+  /** The unsigned value read, or undefined when no device claims the address. */
+  read(address: number, sizeInBytes: number, costs: CostSink): number | undefined;
+}
+
+/** Guest-physical memory as the slots describe it (gfn_to_memslot, gfn_to_hva, kvm_read_guest). */
+export interface GuestMemory {
+  /** Host-physical address behind a guest-physical one, undefined where no slot is. Charges the look-up. */
+  translate(address: GuestPhysicalAddress, costs: CostSink): HostPhysicalAddress | undefined;
+}
+
+/**
+ * The interrupt controllers as one vCPU sees them: its local APIC, and for the boot processor also the PIC pair
+ * (kvm_cpu_has_interrupt, kvm_cpu_get_interrupt).
+ */
+export interface VcpuInterrupts {
+  /** An interrupt could be injected, the task priority considered. */
+  hasInterrupt(): boolean;
+  /** Takes the interrupt (IRR to ISR) and returns its vector. */
+  acknowledge(): number;
+  /** Highest vector requested in the local APIC whatever its priority, -1 for none (kvm_lapic_find_highest_irr). */
+  highestRequest(): number;
+  /** Timer expired: delivers the timer's interrupt (kvm_inject_pending_timer_irqs). */
+  injectPendingTimer(): void;
+  /** True when a timer interrupt waits for `injectPendingTimer` (kvm_cpu_has_pending_timer). */
+  hasPendingTimer(): boolean;
+  /** CR8 as the guest sees it: bits 7:4 of the TPR. */
+  readCr8(): number;
+  writeCr8(priorityClass: number): void;
+  /** IA32_APIC_BASE. A bad value gives false, and #GP in the guest. */
+  readApicBase(): bigint;
+  writeApicBase(value: bigint): boolean;
+  /** x2APIC registers, MSR 0x800 … 0xbff. Undefined or false means #GP. */
+  readX2apicMsr(index: number): bigint | undefined;
+  writeX2apicMsr(index: number, value: bigint): boolean;
+  /** INIT, SIPI state and reset belong to later: the vCPU's `wake` is called when an interrupt arrives. */
+  readonly enabled: boolean;
+}

@@ -1,0 +1,221 @@
+/**
+ * A virtual CPU (struct kvm_vcpu): its registers as the kernel holds them, what is pending for it, and access to
+ * the rest of its state through the VMCS. Every VMREAD and VMWRITE is charged to the physical CPU that it runs on.
+ */
+
+import { GPR, SEGMENT, type SegmentNumber } from '../architecture/registers.js';
+import { VMCS } from '../architecture/vmx/vmcs-fields.js';
+import type { CostSink, OperationNumber } from '../host/cost/operations.js';
+import type { PhysicalCpu } from '../host/physical-cpu.js';
+import type { HostPhysicalAddress } from '../memory/addresses.js';
+import type { VcpuInterrupts } from './contracts.js';
+import type { Vm } from './vm.js';
+
+/** Requests to a vCPU, handled before its next entry (KVM_REQ_…). */
+export const REQUEST = {
+  MMU_RELOAD: 1 << 0,
+  TLB_FLUSH: 1 << 1,
+  TRIPLE_FAULT: 1 << 2,
+  MIGRATE_TIMER: 1 << 3,
+  DEACTIVATE_FPU: 1 << 4,
+  EVENT: 1 << 5,
+} as const;
+
+/** Registers that live in the VMCS and are read only when somebody asks (VCPU_REGS_RIP, VCPU_REGS_RSP). */
+const CACHED = { RIP: 1, RSP: 2 } as const;
+
+/** An exception that waits for injection. */
+export interface PendingException {
+  readonly vector: number;
+  readonly errorCode: number | undefined;
+}
+
+/** A segment register as the VMCS holds it; access rights in VMCS format. */
+export interface VcpuSegment {
+  selector: number;
+  base: bigint;
+  limit: number;
+  accessRights: number;
+}
+
+export class Vcpu implements CostSink {
+  readonly id: number;
+  readonly vm: Vm;
+  /** The physical CPU that the vCPU's thread runs on, or ran on last. */
+  cpu: PhysicalCpu;
+  /** The physical CPU whose hardware may hold state of this VMCS, undefined after VMCLEAR. */
+  loadedOn: PhysicalCpu | undefined;
+  readonly vmcs: HostPhysicalAddress;
+  /** The VMCS has been entered since it was cleared: VMRESUME instead of VMLAUNCH. */
+  launched = false;
+
+  /** General-purpose registers by number; RSP is valid only while cached: use `readRegister`. */
+  readonly registers = new BigUint64Array(16);
+  /** The same storage as 32-bit words. */
+  readonly registerWords = new Int32Array(this.registers.buffer);
+  private ripValue = 0n;
+  private available = 0;
+  private dirty = 0;
+
+  /** Guest-visible control registers and EFER as KVM knows them. */
+  cr0 = 0;
+  cr2 = 0n;
+  cr3 = 0n;
+  cr4 = 0;
+  efer = 0;
+
+  /** Bits of `REQUEST`. */
+  requests = 0;
+  mpState: 'runnable' | 'halted' = 'runnable';
+  exception: PendingException | undefined;
+  /** Vector of an interrupt whose injection has begun and is to be completed, -1 for none. */
+  injectedInterrupt = -1;
+  nmiPending = false;
+  nmiInjected = false;
+  /** User space asked to be told when the guest can take an interrupt. */
+  requestInterruptWindow = false;
+
+  /** The guest's FPU registers may be in the CPU (fpu_active), and are there now (guest_fpu_loaded). */
+  fpuActive = false;
+  guestFpuLoaded = false;
+  readonly guestFpu = new Uint8Array(512);
+  /** Image of the host task's registers while the guest's are loaded. */
+  readonly hostFpu = new Uint8Array(512);
+
+  private interruptController: VcpuInterrupts | undefined;
+  /** Wakes the vCPU's thread when it blocks in HLT; set by the thread. */
+  wake: () => void = () => {};
+
+  constructor(id: number, vm: Vm, cpu: PhysicalCpu, vmcs: HostPhysicalAddress) {
+    this.id = id;
+    this.vm = vm;
+    this.cpu = cpu;
+    this.vmcs = vmcs;
+  }
+
+  get interrupts(): VcpuInterrupts {
+    if (this.interruptController === undefined)
+      throw new Error(`vCPU ${this.id} has no interrupt controller`);
+    return this.interruptController;
+  }
+  connectInterrupts(controller: VcpuInterrupts): void {
+    this.interruptController = controller;
+  }
+
+  charge(operation: OperationNumber, times = 1): void {
+    this.cpu.charge(operation, times);
+  }
+
+  // Registers (kvm_register_read, kvm_register_write, kvm_rip_read)
+
+  /** 64-bit value of a general-purpose register; RSP costs a VMREAD the first time after an exit. */
+  readRegister(number: number): bigint {
+    if (number === GPR.RSP && (this.available & CACHED.RSP) === 0) {
+      this.registers[GPR.RSP] = this.cpu.vmread(VMCS.GUEST_RSP);
+      this.available |= CACHED.RSP;
+    }
+    return this.registers[number]!;
+  }
+
+  /** Value is taken modulo 2^64. RSP goes to the VMCS at the next entry. */
+  writeRegister(number: number, value: bigint): void {
+    this.registers[number] = value;
+    if (number === GPR.RSP) {
+      this.available |= CACHED.RSP;
+      this.dirty |= CACHED.RSP;
+    }
+  }
+
+  get rip(): bigint {
+    if ((this.available & CACHED.RIP) === 0) {
+      this.ripValue = this.cpu.vmread(VMCS.GUEST_RIP);
+      this.available |= CACHED.RIP;
+    }
+    return this.ripValue;
+  }
+
+  set rip(value: bigint) {
+    this.ripValue = BigInt.asUintN(64, value);
+    this.available |= CACHED.RIP;
+    this.dirty |= CACHED.RIP;
+  }
+
+  /** Writes RIP and RSP to the VMCS where they were changed (start of vmx_vcpu_run). */
+  flushDirtyRegisters(): void {
+    if ((this.dirty & CACHED.RSP) !== 0) this.cpu.vmwrite(VMCS.GUEST_RSP, this.registers[GPR.RSP]!);
+    if ((this.dirty & CACHED.RIP) !== 0) this.cpu.vmwrite(VMCS.GUEST_RIP, this.ripValue);
+    this.dirty = 0;
+  }
+
+  /** After a VM exit: RIP and RSP are in the VMCS only (end of vmx_vcpu_run). */
+  forgetCachedRegisters(): void {
+    this.available = 0;
+    this.dirty = 0;
+  }
+
+  // State that stays in the VMCS
+
+  readRflags(): number {
+    return this.cpu.vmreadNumber(VMCS.GUEST_RFLAGS);
+  }
+  writeRflags(value: number): void {
+    this.cpu.vmwriteNumber(VMCS.GUEST_RFLAGS, value);
+  }
+
+  segmentBase(segment: SegmentNumber): bigint {
+    return this.cpu.vmread(VMCS.GUEST_ES_BASE + segment * 2);
+  }
+  segmentAccessRights(segment: SegmentNumber): number {
+    return this.cpu.vmreadNumber(VMCS.GUEST_ES_ACCESS_RIGHTS + segment * 2);
+  }
+  readSegment(segment: SegmentNumber): VcpuSegment {
+    const { cpu } = this;
+    return {
+      base: cpu.vmread(VMCS.GUEST_ES_BASE + segment * 2),
+      limit: cpu.vmreadNumber(VMCS.GUEST_ES_LIMIT + segment * 2),
+      selector: cpu.vmreadNumber(VMCS.GUEST_ES_SELECTOR + segment * 2),
+      accessRights: cpu.vmreadNumber(VMCS.GUEST_ES_ACCESS_RIGHTS + segment * 2),
+    };
+  }
+  writeSegment(segment: SegmentNumber, value: VcpuSegment): void {
+    const { cpu } = this;
+    cpu.vmwrite(VMCS.GUEST_ES_BASE + segment * 2, value.base);
+    cpu.vmwriteNumber(VMCS.GUEST_ES_LIMIT + segment * 2, value.limit);
+    cpu.vmwriteNumber(VMCS.GUEST_ES_SELECTOR + segment * 2, value.selector);
+    cpu.vmwriteNumber(VMCS.GUEST_ES_ACCESS_RIGHTS + segment * 2, value.accessRights);
+  }
+
+  /** Current privilege level: DPL of SS, one VMREAD. */
+  readPrivilegeLevel(): number {
+    return (this.segmentAccessRights(SEGMENT.SS) >> 5) & 3;
+  }
+
+  // Requests and events
+
+  makeRequest(request: number): void {
+    this.requests |= request;
+  }
+  /** Test and clear. */
+  checkRequest(request: number): boolean {
+    if ((this.requests & request) === 0) return false;
+    this.requests &= ~request;
+    return true;
+  }
+
+  /** Queues an exception for the next entry (kvm_queue_exception). */
+  injectException(vector: number, errorCode?: number): void {
+    this.exception = { vector, errorCode };
+    this.makeRequest(REQUEST.EVENT);
+  }
+  /** Queues #PF with its linear address (kvm_inject_page_fault). */
+  injectPageFault(linearAddress: bigint, errorCode: number): void {
+    this.cr2 = linearAddress;
+    this.injectException(14, errorCode);
+  }
+
+  /** An interrupt was requested: wakes the vCPU, or makes it look again before its next entry (kvm_vcpu_kick). */
+  kick(): void {
+    this.makeRequest(REQUEST.EVENT);
+    this.wake();
+  }
+}
