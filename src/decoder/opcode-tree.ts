@@ -73,6 +73,7 @@ function isValidIn(encoding: Encoding, codeSize: 16 | 32 | 64): boolean {
 function prefixesMatch(encoding: Encoding, context: number, repeatPrefix: number): boolean {
   const operandSizePrefix = (context & 1) !== 0;
   if (encoding.noPrefix && (operandSizePrefix || repeatPrefix !== 0)) return false;
+  if (encoding.noRepeatPrefix && repeatPrefix !== 0) return false;
   switch (encoding.mandatoryPrefix) {
     case 0:
       return true;
@@ -189,7 +190,10 @@ class TreeBuilder {
     const candidates = rows.filter((encoding) => isValidIn(encoding, codeSizeOf(context)));
     const choices = <T>(values: readonly T[], decides: (encoding: Encoding) => boolean): readonly T[] =>
       candidates.some(decides) ? values : values.slice(0, 1);
-    const repeatPrefixes = choices([0, 1, 2], (row) => row.mandatoryPrefix !== 0 || row.noPrefix);
+    const repeatPrefixes = choices(
+      [0, 1, 2],
+      (row) => row.mandatoryPrefix !== 0 || row.noPrefix || row.noRepeatPrefix,
+    );
     const addressSizePrefixes = choices([false, true], (row) => row.addressSize !== 0);
     const rexBits = choices([false, true], (row) => row.opcodeRegister !== candidates[0]!.opcodeRegister);
     return this.node(

@@ -59,6 +59,8 @@ export interface Encoding {
   readonly mandatoryPrefix: 0 | 0x66 | 0xf2 | 0xf3;
   /** 66, F2 and F3 must all be absent (`NP` in the manual); with one of them the row does not match. */
   readonly noPrefix: boolean;
+  /** F2 and F3 must be absent (`NFx` in the manual). */
+  readonly noRepeatPrefix: boolean;
   readonly hasModrm: boolean;
   /** /0 … /7, or -1. */
   readonly modrmReg: number;

@@ -13,7 +13,9 @@ export const MISCELLANEOUS: FamilyRows = {
     'PREFETCHT0 m8 | 0F 18 /1 | n feature:SSE',
     'PREFETCHT1 m8 | 0F 18 /2 | n feature:SSE',
     'PREFETCHT2 m8 | 0F 18 /3 | n feature:SSE',
+    'PREFETCH m8 | 0F 0D /0 | n feature:PREFETCHW',
     'PREFETCHW m8 | 0F 0D /1 | n feature:PREFETCHW',
+    'PREFETCHWT1 m8 | 0F 0D /2 | n feature:PREFETCHWT1',
     'CLFLUSH m8 | NP 0F AE /7 | n feature:CLFSH',
     'CLFLUSHOPT m8 | 66 0F AE /7 | n feature:CLFLUSHOPT',
     'CLWB m8 | 66 0F AE /6 | n feature:CLWB',
@@ -22,7 +24,7 @@ export const MISCELLANEOUS: FamilyRows = {
     'MFENCE | NP 0F AE /6 | mod3 feature:SSE2',
     'SFENCE | NP 0F AE /7 | mod3 feature:SSE',
 
-    'RDRAND rv | ov 0F C7 /6 | w feature:RDRAND | w:oszapc',
-    'RDSEED rv | ov 0F C7 /7 | w feature:RDSEED | w:oszapc',
+    'RDRAND rv | ov NFx 0F C7 /6 | w feature:RDRAND | w:oszapc',
+    'RDSEED rv | ov NFx 0F C7 /7 | w feature:RDSEED | w:oszapc',
   ],
 };

@@ -22,6 +22,14 @@ function hintRows(): string[] {
   );
 }
 
+/** What 0F 0D leaves beside the prefetches (Vol. 2D, Group P): no name of its own, so it is written as NOP. */
+function prefetchGroupRows(): string[] {
+  return [0, 1, 2, 3, 4, 5, 6, 7].map((digit) => {
+    const operand = digit < 3 ? 'rv' : 'r/mv';
+    return `NOP ${operand} | ov 0F 0D /${digit} | n id:NOP_0F0D_${digit}`;
+  });
+}
+
 export const NOP: FamilyRows = {
   family: 'nop',
   rows: [
@@ -31,5 +39,6 @@ export const NOP: FamilyRows = {
     'ENDBR64 | F3 0F 1E FA | feature:CET_IBT',
     'ENDBR32 | F3 0F 1E FB | feature:CET_IBT',
     ...hintRows(),
+    ...prefetchGroupRows(),
   ],
 };

@@ -8,7 +8,7 @@
  * 1. Mnemonic and operands (SDM Vol. 2A, 3.1.1.3 Instruction Column in the Opcode Summary Table). `v` stands for
  *    the operand size, `z` for an immediate or displacement of min(operand size, 32) bits, `simm` for an
  *    immediate that is sign-extended to the operand size. A mnemonic ending in `cc` makes sixteen rows.
- * 2. The opcode (3.1.1.1 Opcode Column): `NP`, `66`, `F2`, `F3` as mandatory prefixes; `o16` … `a64` for the
+ * 2. The opcode (3.1.1.1 Opcode Column): `NP`, `NFx`, `66`, `F2`, `F3` as mandatory prefixes; `o16` … `a64` for the
  *    operand and address size that select the row; `ov` (16, 32, 64), `oy` (32, 64) and `oz` (16, 32) make one
  *    row per size; opcode bytes with `+r`, `+i` or `+cc`; a byte behind the opcode is a fixed ModRM; `/r`,
  *    `/0` … `/7`; `ib`, `iw`, `id`, `iq`, `iz`, `iv` immediates; `cb`, `cw`, `cd`, `cz` displacements;
@@ -112,6 +112,7 @@ interface Pattern {
   readonly opcodeRegister: boolean;
   readonly mandatoryPrefix: 0 | 0x66 | 0xf2 | 0xf3;
   readonly noPrefix: boolean;
+  readonly noRepeatPrefix: boolean;
   readonly modrmHasRegister: boolean;
   readonly modrmReg: number;
   readonly modrmFixed: number;
@@ -141,6 +142,7 @@ function parsePattern(text: string, row: string): Pattern {
   const trailing: number[] = [];
   let mandatoryPrefix: Pattern['mandatoryPrefix'] = 0;
   let noPrefix = false;
+  let noRepeatPrefix = false;
   let opcodeRegister = false;
   let modrmStack = false;
   let modrmHasRegister = false;
@@ -154,6 +156,7 @@ function parsePattern(text: string, row: string): Pattern {
       if (size[1] === 'o') operandSize = Number(size[2]) as Size;
       else addressSize = Number(size[2]) as Size;
     } else if (token === 'NP') noPrefix = true;
+    else if (token === 'NFx') noRepeatPrefix = true;
     else if (bytes.length === 0 && /^(66|F2|F3)$/.test(token))
       mandatoryPrefix = Number.parseInt(token, 16) as Pattern['mandatoryPrefix'];
     else if (/^[0-9A-F]{2}(\+[ri])?$/.test(token)) {
@@ -178,6 +181,7 @@ function parsePattern(text: string, row: string): Pattern {
     opcodeRegister,
     mandatoryPrefix,
     noPrefix,
+    noRepeatPrefix,
     modrmHasRegister,
     modrmReg,
     modrmFixed: modrmStack ? -1 : modrmByte,
@@ -292,6 +296,7 @@ function parseSized(row: string, source: string, common: FamilyRows): Unnumbered
     opcodeRegister: pattern.opcodeRegister,
     mandatoryPrefix: pattern.mandatoryPrefix,
     noPrefix: pattern.noPrefix,
+    noRepeatPrefix: pattern.noRepeatPrefix,
     hasModrm,
     modrmReg: pattern.modrmReg,
     modrmFixed: pattern.modrmFixed,

@@ -120,7 +120,7 @@ export const X87: FamilyRows = {
     'FNCLEX | DB E2 | faults:NM',
     'FNENI | DB E0 | faults:NM',
     'FNDISI | DB E1 | faults:NM',
-    'FNSETPM | DB E4 | faults:NM',
+    'FSETPM | DB E4 | faults:NM',
     'FLDCW m16 | D9 /5 | r',
     'FNSTCW m16 | D9 /7 | w faults:NM',
     'FNSTSW m16 | DD /7 | w faults:NM',

@@ -1,0 +1,4 @@
+/** Instructions → text. */
+
+export { type FormatOptions, formatInstruction } from './format.js';
+export type { SymbolLookup } from './memory-text.js';
