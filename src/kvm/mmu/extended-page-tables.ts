@@ -1,0 +1,103 @@
+/**
+ * The extended page tables of a VM, built in host memory in the hardware's own format (SDM Vol. 3C, 29.3 The Extended
+ * Page Table Mechanism). The processor walks them by itself; KVM only writes them.
+ */
+
+import { type CostSink, operation } from '../../host/cost/operations.js';
+import { type GuestPhysicalAddress, type HostPhysicalAddress, hostPhysical } from '../../memory/addresses.js';
+import type { PhysicalMemory } from '../../memory/physical-memory.js';
+
+const TABLE_WRITE = operation('EPT table write');
+
+/** Bits of an entry (29.3.2, Tables 29-1 to 29-6). */
+export const EPT_ENTRY = {
+  READ: 1n << 0n,
+  WRITE: 1n << 1n,
+  EXECUTE: 1n << 2n,
+  MEMORY_TYPE_SHIFT: 3n,
+  IGNORE_PAT: 1n << 6n,
+  LARGE_PAGE: 1n << 7n,
+  ADDRESS: 0x000f_ffff_ffff_f000n,
+} as const;
+const ALL_ACCESS = EPT_ENTRY.READ | EPT_ENTRY.WRITE | EPT_ENTRY.EXECUTE;
+const WRITE_BACK = 6n;
+const LEVELS = 4;
+
+/** Pages for tables, zeroed, and their return. */
+export interface PageAllocator {
+  allocatePage(): HostPhysicalAddress;
+  freePage(page: HostPhysicalAddress): void;
+}
+
+/** Size of what an entry of a level maps: 4 KiB at level 1, 2 MiB at 2, 1 GiB at 3, 512 GiB at 4. */
+const sizeAtLevel = (level: number): number => 4096 * 512 ** (level - 1);
+
+export class ExtendedPageTables {
+  readonly root: HostPhysicalAddress;
+  private readonly memory: PhysicalMemory;
+  private readonly pages: PageAllocator;
+
+  constructor(memory: PhysicalMemory, pages: PageAllocator) {
+    this.memory = memory;
+    this.pages = pages;
+    this.root = pages.allocatePage();
+  }
+
+  /** EPT pointer: write-back, a walk of four levels (25.6.11 Extended-Page-Table Pointer). */
+  get pointer(): bigint {
+    return BigInt(this.root) | (BigInt(LEVELS - 1) << 3n) | WRITE_BACK;
+  }
+
+  /**
+   * Maps a page for every kind of access (__direct_map). Charges each entry written.
+   * @param level 1 for 4 KiB, 2 for 2 MiB; both addresses are multiples of that size
+   */
+  map(guest: GuestPhysicalAddress, host: HostPhysicalAddress, level: 1 | 2, costs: CostSink): void {
+    let table = this.root;
+    for (let current = LEVELS; current > level; current--) {
+      const entryAddress = this.entryAddress(table, guest, current);
+      const entry = this.memory.read64(entryAddress);
+      if (entry & ALL_ACCESS && !(entry & EPT_ENTRY.LARGE_PAGE)) table = tableOf(entry);
+      else {
+        table = this.pages.allocatePage();
+        this.writeEntry(entryAddress, BigInt(table) | ALL_ACCESS, costs);
+      }
+    }
+    const leaf =
+      BigInt(host) | ALL_ACCESS | (WRITE_BACK << EPT_ENTRY.MEMORY_TYPE_SHIFT) | EPT_ENTRY.IGNORE_PAT;
+    const entryAddress = this.entryAddress(table, guest, level);
+    const old = this.memory.read64(entryAddress);
+    if (level === 2 && old & ALL_ACCESS && !(old & EPT_ENTRY.LARGE_PAGE)) this.freeTables(tableOf(old), 1);
+    this.writeEntry(entryAddress, level === 1 ? leaf : leaf | EPT_ENTRY.LARGE_PAGE, costs);
+  }
+
+  /** Removes every mapping (kvm_mmu_zap_all). The caller invalidates what the processors have cached. */
+  clear(costs: CostSink): void {
+    for (let index = 0; index < 512; index++) {
+      const entryAddress = hostPhysical(this.root + 8 * index);
+      const entry = this.memory.read64(entryAddress);
+      if (!(entry & ALL_ACCESS)) continue;
+      this.freeTables(tableOf(entry), LEVELS - 1);
+      this.writeEntry(entryAddress, 0n, costs);
+    }
+  }
+
+  private freeTables(table: HostPhysicalAddress, level: number): void {
+    for (let index = 0; level > 1 && index < 512; index++) {
+      const entry = this.memory.read64(hostPhysical(table + 8 * index));
+      if (entry & ALL_ACCESS && !(entry & EPT_ENTRY.LARGE_PAGE)) this.freeTables(tableOf(entry), level - 1);
+    }
+    this.pages.freePage(table);
+  }
+
+  private entryAddress(table: HostPhysicalAddress, guest: GuestPhysicalAddress, level: number) {
+    return hostPhysical(table + 8 * (Math.floor(guest / sizeAtLevel(level)) % 512));
+  }
+
+  private writeEntry(address: HostPhysicalAddress, entry: bigint, costs: CostSink): void {
+    this.memory.write64(address, entry);
+    costs.charge(TABLE_WRITE);
+  }
+}
+
+const tableOf = (entry: bigint): HostPhysicalAddress => hostPhysical(Number(entry & EPT_ENTRY.ADDRESS));
