@@ -1,0 +1,53 @@
+/** The host kernel's data of one CPU: who runs, who waits to run, user-return notifiers. */
+
+import { operation } from './cost/operations.js';
+import { mathStateRestore } from './host-kernel.js';
+import { HostThread, TIF } from './host-thread.js';
+import type { LedgerAccount } from './ledger.js';
+import type { PhysicalCpu } from './physical-cpu.js';
+
+const IDLE = operation('idle');
+
+/** Something to undo before a thread of this CPU runs in user mode again (struct user_return_notifier). */
+export interface UserReturnNotifier {
+  onUserReturn(): void;
+}
+
+export class HostCpu {
+  readonly cpu: PhysicalCpu;
+  readonly idle: HostThread;
+  current: HostThread;
+  readonly runQueue: HostThread[] = [];
+  private readonly notifiers = new Set<UserReturnNotifier>();
+
+  constructor(cpu: PhysicalCpu, idleAccount: LedgerAccount) {
+    this.cpu = cpu;
+    this.idle = new HostThread({ name: `swapper/${cpu.number}`, account: idleAccount, isKernelThread: true });
+    this.current = this.idle;
+    cpu.onDeviceNotAvailable = () => {
+      if (this.current.isKernelThread) throw new Error(`kernel thread ${this.current.name} used the FPU`);
+      mathStateRestore(cpu, this.current);
+    };
+  }
+
+  /** user_return_notifier_register: the running thread carries the flag that makes it stop on its way out. */
+  registerUserReturnNotifier(notifier: UserReturnNotifier): void {
+    this.notifiers.add(notifier);
+    this.current.flags |= TIF.USER_RETURN_NOTIFY;
+  }
+
+  unregisterUserReturnNotifier(notifier: UserReturnNotifier): void {
+    this.notifiers.delete(notifier);
+    if (this.notifiers.size === 0) this.current.flags &= ~TIF.USER_RETURN_NOTIFY;
+  }
+
+  fireUserReturnNotifiers(): void {
+    for (const notifier of [...this.notifiers]) notifier.onUserReturn();
+  }
+
+  /** Lets virtual time pass with nothing to run. */
+  idleUntil(time: number): void {
+    const { cpu } = this;
+    if (time > cpu.now) cpu.chargeCycles(IDLE, 1, time - cpu.now);
+  }
+}

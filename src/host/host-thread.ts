@@ -1,0 +1,87 @@
+/** A thread of the simulated host's kernel (struct task_struct): code that the scheduler runs, and its CPU state. */
+
+import type { LedgerAccount } from './ledger.js';
+import type { PhysicalCpu } from './physical-cpu.js';
+
+/**
+ * What a thread asks of the scheduler when it gives up the CPU: `block` until it is woken, `reschedule` (others first),
+ * `pause` (the simulation wants to look elsewhere, the thread goes on where it is).
+ */
+export type ThreadRequest = 'block' | 'reschedule' | 'pause';
+export type ThreadBody = Generator<ThreadRequest, void, void>;
+
+/** Told when the thread loses and gets a CPU (struct preempt_notifier). */
+export interface PreemptNotifier {
+  schedOut(): void;
+  schedIn(cpu: PhysicalCpu): void;
+}
+
+/** Work that waits for the thread's way back to user mode (thread_info flags). */
+export const TIF = { NEED_RESCHED: 1 << 0, USER_RETURN_NOTIFY: 1 << 1, SIGNAL_PENDING: 1 << 2 } as const;
+
+export interface UserSegmentState {
+  fsSelector: number;
+  gsSelector: number;
+  fsBase: bigint;
+  gsBase: bigint;
+}
+
+export class HostThread {
+  readonly name: string;
+  readonly account: LedgerAccount;
+  /** Undefined for the idle thread, which has no code of its own. */
+  readonly body: ThreadBody | undefined;
+  /** Kernel threads have no user mode and never load user segment bases. */
+  readonly isKernelThread: boolean;
+  state: 'runnable' | 'blocked' | 'done' = 'runnable';
+  /** A wake-up that came before the thread blocked. */
+  wakePending = false;
+  /** Bits of `TIF`. */
+  flags = 0;
+  readonly preemptNotifiers: PreemptNotifier[] = [];
+
+  readonly user: UserSegmentState;
+  /** The FPU state that user code of this thread last had: what it must find again. */
+  readonly userFpu = new Uint8Array(512);
+  /** Saved image in the thread structure, valid while `usesFpu` is false. */
+  readonly savedFpu = new Uint8Array(512);
+  /** The CPU's FPU registers hold this thread's state (TS_USEDFPU). */
+  usesFpu = false;
+  /** Times that the FPU was used since it was last not used during a whole slice. */
+  fpuCounter = 0;
+
+  constructor(options: {
+    name: string;
+    account: LedgerAccount;
+    body?: ThreadBody;
+    isKernelThread?: boolean;
+    user?: UserSegmentState;
+  }) {
+    this.name = options.name;
+    this.account = options.account;
+    this.body = options.body;
+    this.isKernelThread = options.isKernelThread ?? false;
+    this.user = options.user ?? { fsSelector: 0, gsSelector: 0, fsBase: 0n, gsBase: 0n };
+    writeInitialFpuState(this.userFpu);
+    this.savedFpu.set(this.userFpu);
+  }
+
+  hasFlag(flag: number): boolean {
+    return (this.flags & flag) !== 0;
+  }
+
+  /** Gives the thread FPU contents of its own before it first runs (user code that computed something). */
+  setFpuState(image: Uint8Array): void {
+    this.userFpu.set(image);
+    this.savedFpu.set(image);
+  }
+}
+
+/** FNINIT and LDMXCSR 0x1f80 in FXSAVE format (SDM Vol. 1, 8.1.5 and 10.2.3). */
+export function writeInitialFpuState(image: Uint8Array): void {
+  const view = new DataView(image.buffer, image.byteOffset, image.byteLength);
+  image.fill(0);
+  view.setUint16(0, 0x37f, true);
+  view.setUint32(24, 0x1f80, true);
+  view.setUint32(28, 0xffff, true);
+}
