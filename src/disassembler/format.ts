@@ -4,7 +4,7 @@ import { REGISTER_NAMES } from '../architecture/registers.js';
 import type { Instruction, OperandForm } from '../instruction-set/index.js';
 import { hexadecimal } from './hexadecimal.js';
 import { memoryText, type SymbolLookup } from './memory-text.js';
-import { prefixText } from './prefix-text.js';
+import { hasSizeAtOperand, hidesUnusualSize, prefixText } from './prefix-text.js';
 
 export interface FormatOptions {
   /** Names to print in place of branch targets and absolute addresses. */
@@ -17,9 +17,18 @@ const NASM_MNEMONICS: Readonly<Record<string, string>> = {
   SYSEXITQ: 'o64 sysexit',
 };
 
+/** `word ` or `dword ` before a pushed immediate or a branch target of unusual size. */
+function sizeAtOperand(instruction: Instruction): string {
+  if (!hasSizeAtOperand(instruction.encoding) || !hidesUnusualSize(instruction)) return '';
+  // NASM wants conditional branches to be called near as well.
+  const near = instruction.encoding.map === 1 ? 'near ' : '';
+  return `${near}${instruction.operandSize === 16 ? 'word' : 'dword'} `;
+}
+
 function immediateText(instruction: Instruction, operand: OperandForm, isSecond: boolean): string {
   if (isSecond) return hexadecimal(instruction.secondImmediate);
-  return hexadecimal(BigInt.asUintN(operand.width, instruction.immediate));
+  const value = hexadecimal(BigInt.asUintN(operand.width, instruction.immediate));
+  return sizeAtOperand(instruction) + value;
 }
 
 /** Target of a relative branch; the instruction pointer wraps at the operand size. */
@@ -49,7 +58,7 @@ function operandText(
       return immediateText(instruction, operand, operands[position - 1]?.slot === 'immediate');
     case 'relative': {
       const target = branchTarget(instruction, rip);
-      return symbol?.(target) ?? hexadecimal(target);
+      return sizeAtOperand(instruction) + (symbol?.(target) ?? hexadecimal(target));
     }
     case 'far':
       return farPointerText(instruction);

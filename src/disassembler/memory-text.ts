@@ -1,6 +1,6 @@
 /** The memory operand of an instruction in NASM syntax: `[fs:rax+rcx*4-0x8]`, `[rel 0x401000]`. */
 
-import { REGISTER_NAMES } from '../architecture/registers.js';
+import { GPR, REGISTER_NAMES, SEGMENT } from '../architecture/registers.js';
 import { type Instruction, type OperandForm, RIP_BASE } from '../instruction-set/index.js';
 import { hexadecimal, signedHexadecimal } from './hexadecimal.js';
 
@@ -23,6 +23,8 @@ function addressRegisters(addressSize: number): readonly string[] {
 
 /** A general register in the instruction gives NASM the size of the memory operand. */
 function sizeIsImplied(instruction: Instruction, memory: OperandForm): boolean {
+  // The sources of MOVZX and MOVSX come in several sizes for one destination.
+  if (/^MOV[SZ]X/.test(instruction.encoding.mnemonic)) return false;
   return instruction.encoding.operands.some(
     (other) =>
       other !== memory &&
@@ -39,6 +41,8 @@ function sizeWord(instruction: Instruction, memory: OperandForm): string {
   // Memory-only operands of which nothing is read or written (INVLPG, prefetches) have no size.
   if (memory.access === 'n' && memory.registerClass === undefined) return '';
   if (memory.text.includes(':') || memory.text.includes('&') || memory.text.endsWith('byte')) return '';
+  // VMXON and its like take the address of a 64-bit pointer, and NASM no size.
+  if (encoding.family === 'vmx' && memory.registerClass === undefined) return '';
   const word = SIZE_WORDS[memory.width];
   return word === undefined || sizeIsImplied(instruction, memory) ? '' : `${word} `;
 }
@@ -51,23 +55,31 @@ function absoluteAddress(instruction: Instruction): bigint {
   return BigInt.asUintN(instruction.addressSize, address);
 }
 
+/** `fs:`, or nothing for the segment that is used anyway. */
+function segmentText(instruction: Instruction): string {
+  // LEA accesses nothing, so no segment takes part.
+  if (instruction.encoding.mnemonic === 'LEA') return '';
+  const { baseRegister, segment } = instruction;
+  const isStack = baseRegister === GPR.RSP || baseRegister === GPR.RBP;
+  return segment === (isStack ? SEGMENT.SS : SEGMENT.DS) ? '' : `${REGISTER_NAMES.segment[segment]}:`;
+}
+
 /** The address itself, without brackets. */
 function addressText(instruction: Instruction, rip: bigint, symbol: SymbolLookup | undefined): string {
   const { baseRegister, indexRegister, addressSize, displacement } = instruction;
   const names = addressRegisters(addressSize);
-  const segment =
-    instruction.segmentOverride >= 0 ? `${REGISTER_NAMES.segment[instruction.segmentOverride]}:` : '';
+  const segment = segmentText(instruction);
   if (baseRegister === RIP_BASE) {
     const target = BigInt.asUintN(addressSize, rip + BigInt(instruction.length + displacement));
-    const size = addressSize === 32 ? 'dword ' : '';
-    return `${size}rel ${segment}${symbol?.(target) ?? hexadecimal(target)}`;
+    return `rel ${segment}${symbol?.(target) ?? hexadecimal(target)}`;
   }
   if (baseRegister < 0 && indexRegister < 0) {
     const address = absoluteAddress(instruction);
-    // A size word where the address size is not the code's own, and for the 64-bit offset of MOV.
-    const isOffset = instruction.displacementSize === 8;
+    // A size word where the address size is not the code's own (64-bit code has the prefix a32 for that), and
+    // for the 64-bit offset of MOV.
+    const isOtherSize = instruction.codeSize !== 64 && addressSize !== instruction.codeSize;
     const size =
-      addressSize !== instruction.codeSize || isOffset ? `${ADDRESS_SIZE_WORDS[addressSize]} ` : '';
+      isOtherSize || instruction.displacementSize === 8 ? `${ADDRESS_SIZE_WORDS[addressSize]} ` : '';
     return `${size}${segment}${symbol?.(address) ?? hexadecimal(address)}`;
   }
   const parts: string[] = [];

@@ -1,7 +1,7 @@
 /** The prefixes that assembly text has to spell out: LOCK, REP, and sizes that no operand shows. */
 
-import { REGISTER_NAMES } from '../architecture/registers.js';
-import { ENCODINGS, type Encoding, type Instruction, PREFIX } from '../instruction-set/index.js';
+import { REGISTER_NAMES, SEGMENT } from '../architecture/registers.js';
+import { ENCODINGS, type Encoding, type Instruction, PREFIX, RIP_BASE } from '../instruction-set/index.js';
 
 /** What the text of a row shows of its operands; rows of one shape differ only by operand size. */
 function shapeOf(encoding: Encoding): string {
@@ -39,8 +39,26 @@ function defaultOperandSize(instruction: Instruction): number {
   return default64 || forced64 ? 64 : 32;
 }
 
-/** The address size matters, but no memory operand is written that would show it. */
-function hidesAddressSize(encoding: Encoding): boolean {
+/** The operand size is not the usual one, and mnemonic and operands do not show it. */
+export function hidesUnusualSize(instruction: Instruction): boolean {
+  return (
+    HIDDEN_SIZES[instruction.encoding.index] === 1 &&
+    instruction.operandSize !== defaultOperandSize(instruction)
+  );
+}
+
+/** PUSH and near branches say their size at the operand, `push word 0x1`, not by a prefix. */
+export function hasSizeAtOperand(encoding: Encoding): boolean {
+  const operand = encoding.operands[0];
+  if (operand?.slot === 'immediate') return encoding.mnemonic === 'PUSH';
+  return operand?.slot === 'relative' && operand.encodedWidth > 8;
+}
+
+/** The address size matters, but nothing that is written shows it. */
+function hidesAddressSize(instruction: Instruction): boolean {
+  const { encoding, baseRegister, indexRegister } = instruction;
+  const showsRegister = (baseRegister >= 0 && baseRegister !== RIP_BASE) || indexRegister >= 0;
+  if (instruction.memoryOperand >= 0) return instruction.codeSize === 64 && !showsRegister;
   return (
     encoding.operands.some((operand) => operand.slot === 'implicit' && operand.memory) ||
     encoding.mnemonic.startsWith('LOOP') ||
@@ -60,13 +78,11 @@ function repeatText(instruction: Instruction): string {
 export function prefixText(instruction: Instruction): string {
   const { encoding } = instruction;
   let text = (instruction.prefixes & PREFIX.LOCK) !== 0 ? 'lock ' : '';
-  text += repeatText(instruction);
-  if (HIDDEN_SIZES[encoding.index] === 1 && instruction.operandSize !== defaultOperandSize(instruction))
-    text += `o${instruction.operandSize} `;
-  if (hidesAddressSize(encoding) && instruction.addressSize !== instruction.codeSize)
+  if (hidesUnusualSize(instruction) && !hasSizeAtOperand(encoding)) text += `o${instruction.operandSize} `;
+  if (hidesAddressSize(instruction) && instruction.addressSize !== instruction.codeSize)
     text += `a${instruction.addressSize} `;
   const hasImpliedSource = instruction.memoryOperand < 0 && instruction.segment >= 0;
-  if (hasImpliedSource && instruction.segmentOverride >= 0)
-    text += `${REGISTER_NAMES.segment[instruction.segmentOverride]} `;
-  return text;
+  if (hasImpliedSource && instruction.segment !== SEGMENT.DS)
+    text += `${REGISTER_NAMES.segment[instruction.segment]} `;
+  return text + repeatText(instruction);
 }

@@ -48,6 +48,7 @@ export const DATA_TRANSFER: FamilyRows = {
 
     'MOVBE rv, mv | ov 0F 38 F0 /r | w,r feature:MOVBE',
     'MOVBE mv, rv | ov 0F 38 F1 /r | w,r feature:MOVBE',
-    'MOVNTI my, ry | oy NP 0F C3 /r | w,r feature:SSE2',
+    'MOVNTI m32, r32 | NP 0F C3 /r | w,r feature:SSE2',
+    'MOVNTI m64, r64 | o64 NP 0F C3 /r | w,r feature:SSE2',
   ],
 };
