@@ -29,6 +29,9 @@ export interface VmxHardware {
   /** Field values are unsigned 64-bit. */
   vmread(field: number): bigint;
   vmwrite(field: number, value: bigint): void;
+  /** The same for values below 2^53, without a big integer. */
+  vmreadNumber(field: number): number;
+  vmwriteNumber(field: number, value: number): void;
   /** True: the processor is in non-root operation. False: the entry failed and a VM exit took place. */
   vmlaunch(): boolean;
   vmresume(): boolean;

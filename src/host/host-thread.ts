@@ -29,8 +29,8 @@ export interface UserSegmentState {
 export class HostThread {
   readonly name: string;
   readonly account: LedgerAccount;
-  /** Undefined for the idle thread, which has no code of its own. */
-  readonly body: ThreadBody | undefined;
+  private readonly createBody: ((thread: HostThread) => ThreadBody) | undefined;
+  private startedBody: ThreadBody | undefined;
   /** Kernel threads have no user mode and never load user segment bases. */
   readonly isKernelThread: boolean;
   state: 'runnable' | 'blocked' | 'done' = 'runnable';
@@ -53,17 +53,27 @@ export class HostThread {
   constructor(options: {
     name: string;
     account: LedgerAccount;
-    body?: ThreadBody;
+    /** Missing for the idle thread, which has no code of its own. */
+    body?: (thread: HostThread) => ThreadBody;
     isKernelThread?: boolean;
     user?: UserSegmentState;
   }) {
     this.name = options.name;
     this.account = options.account;
-    this.body = options.body;
+    this.createBody = options.body;
     this.isKernelThread = options.isKernelThread ?? false;
     this.user = options.user ?? { fsSelector: 0, gsSelector: 0, fsBase: 0n, gsBase: 0n };
     writeInitialFpuState(this.userFpu);
     this.savedFpu.set(this.userFpu);
+  }
+
+  /** The thread's code, begun when it is first asked for. */
+  get body(): ThreadBody {
+    if (this.startedBody === undefined) {
+      if (this.createBody === undefined) throw new Error(`thread ${this.name} has no code`);
+      this.startedBody = this.createBody(this);
+    }
+    return this.startedBody;
   }
 
   hasFlag(flag: number): boolean {

@@ -28,7 +28,7 @@ export class PageAllocator {
   }
 
   /** A zeroed page. */
-  allocate(): HostPhysicalAddress {
+  allocatePage(): HostPhysicalAddress {
     let page = this.free.pop();
     if (page === undefined) {
       if (this.next + PAGE_SIZE > this.end) throw new OutOfHostMemoryError(this.start, this.end);
@@ -39,7 +39,7 @@ export class PageAllocator {
     return page;
   }
 
-  release(page: HostPhysicalAddress): void {
+  freePage(page: HostPhysicalAddress): void {
     this.free.push(page);
   }
 }

@@ -5,6 +5,7 @@
 
 import { CR0 } from '../architecture/control-registers.js';
 import { SEGMENT } from '../architecture/registers.js';
+import { VMCS } from '../architecture/vmx/vmcs-fields.js';
 import type { HostPhysicalAddress } from '../memory/addresses.js';
 import type { InterruptSource } from '../processor/core.js';
 import { STATE } from '../processor/state/layout.js';
@@ -50,8 +51,6 @@ const OP = {
   GUEST_CODE: operation('guest code'),
 } as const;
 
-/** VMCS field encoding of the exit reason (SDM Vol. 3D, Appendix B). */
-const VM_EXIT_REASON = 0x4402;
 const FXSAVE_SIZE = 512;
 /** RSP is switched by VM entry and exit themselves. */
 const RSP_WORD = 8;
@@ -330,7 +329,7 @@ export class PhysicalCpu implements CostSink, InterruptSource {
   /** VMREAD of a field of at most 53 bits, as a number. */
   vmreadNumber(field: number): number {
     this.charge(OP.VMREAD);
-    return Number(this.vmx.vmread(field));
+    return this.vmx.vmreadNumber(field);
   }
 
   vmwrite(field: number, value: bigint): void {
@@ -340,7 +339,7 @@ export class PhysicalCpu implements CostSink, InterruptSource {
 
   vmwriteNumber(field: number, value: number): void {
     this.charge(OP.VMWRITE);
-    this.vmx.vmwrite(field, BigInt(value));
+    this.vmx.vmwriteNumber(field, value);
   }
 
   /** Reads a field without executing anything: for observers. */
@@ -409,7 +408,7 @@ export class PhysicalCpu implements CostSink, InterruptSource {
 
   private leaveGuest(registers: Int32Array): 'vm-exit' {
     const { account } = this;
-    account.setReason(Number(this.vmx.vmread(VM_EXIT_REASON)) & 0xffff);
+    account.setReason(this.vmx.vmreadNumber(VMCS.EXIT_REASON) & 0xffff);
     account.setStage(STAGE.HOST_ACQUIRES_CONTROL);
     this.charge(OP.VM_EXIT);
     account.setStage(STAGE.EXIT_HANDLER);

@@ -115,7 +115,7 @@ export class Scheduler {
     }
     if (host.current === host.idle) this.switchTo(host, host.runQueue.shift()!);
     const thread = host.current;
-    const { done, value } = thread.body!.next();
+    const { done, value } = thread.body.next();
     if (done === true) {
       thread.state = 'done';
       this.switchTo(host, host.runQueue.shift() ?? host.idle);

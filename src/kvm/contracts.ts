@@ -4,7 +4,7 @@
  */
 
 import type { CostSink } from '../host/cost/operations.js';
-import type { GuestPhysicalAddress, HostPhysicalAddress } from '../memory/addresses.js';
+import type { HostPhysicalAddress } from '../memory/addresses.js';
 
 /** An in-kernel I/O bus (struct kvm_io_bus): devices asked in order of registration, the first that claims wins. */
 export interface InKernelBus {
@@ -12,12 +12,6 @@ export interface InKernelBus {
   write(address: number, sizeInBytes: number, value: number, costs: CostSink): boolean;
   /** The unsigned value read, or undefined when no device claims the address. */
   read(address: number, sizeInBytes: number, costs: CostSink): number | undefined;
-}
-
-/** Guest-physical memory as the slots describe it (gfn_to_memslot, gfn_to_hva, kvm_read_guest). */
-export interface GuestMemory {
-  /** Host-physical address behind a guest-physical one, undefined where no slot is. Charges the look-up. */
-  translate(address: GuestPhysicalAddress, costs: CostSink): HostPhysicalAddress | undefined;
 }
 
 /**
@@ -44,6 +38,8 @@ export interface VcpuInterrupts {
   /** x2APIC registers, MSR 0x800 … 0xbff. Undefined or false means #GP. */
   readX2apicMsr(index: number): bigint | undefined;
   writeX2apicMsr(index: number, value: bigint): boolean;
+  /** Page in host-physical memory with the local APIC's registers, for the TPR shadow; undefined when it has none. */
+  readonly registerPage: HostPhysicalAddress | undefined;
   /** INIT, SIPI state and reset belong to later: the vCPU's `wake` is called when an interrupt arrives. */
   readonly enabled: boolean;
 }

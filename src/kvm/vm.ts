@@ -1,8 +1,10 @@
 /** A virtual machine (struct kvm): what its vCPUs share. */
 
-import type { PageAllocator } from '../host/page-allocator.js';
+import type { Host } from '../host/host.js';
 import type { PhysicalMemory } from '../memory/physical-memory.js';
-import type { GuestMemory, InKernelBus } from './contracts.js';
+import type { IoBus } from './io-bus.js';
+import type { MemorySlots } from './memory-slots.js';
+import type { ExtendedPageTables } from './mmu/extended-page-tables.js';
 import type { Policies } from './policies.js';
 
 /** Counters of the era's debugfs, per VM (kvm-stat). */
@@ -26,14 +28,11 @@ export interface VmStatistics {
 
 export class Vm {
   readonly policies: Policies;
-  /** Host RAM, and in it the guest's. */
-  readonly memory: PhysicalMemory;
-  readonly pages: PageAllocator;
-  readonly memorySlots: GuestMemory;
-  readonly pioBus: InKernelBus;
-  readonly mmioBus: InKernelBus;
-  /** Frequency of the virtual time in cycles per second. */
-  readonly clockInHertz: number;
+  readonly host: Host;
+  readonly memorySlots: MemorySlots;
+  readonly pioBus: IoBus;
+  readonly mmioBus: IoBus;
+  readonly extendedPageTables: ExtendedPageTables;
   readonly statistics: VmStatistics = {
     exits: 0,
     ioExits: 0,
@@ -53,19 +52,22 @@ export class Vm {
 
   constructor(options: {
     policies: Policies;
-    memory: PhysicalMemory;
-    pages: PageAllocator;
-    memorySlots: GuestMemory;
-    pioBus: InKernelBus;
-    mmioBus: InKernelBus;
-    clockInHertz: number;
+    host: Host;
+    memorySlots: MemorySlots;
+    pioBus: IoBus;
+    mmioBus: IoBus;
+    extendedPageTables: ExtendedPageTables;
   }) {
     this.policies = options.policies;
-    this.memory = options.memory;
-    this.pages = options.pages;
+    this.host = options.host;
     this.memorySlots = options.memorySlots;
     this.pioBus = options.pioBus;
     this.mmioBus = options.mmioBus;
-    this.clockInHertz = options.clockInHertz;
+    this.extendedPageTables = options.extendedPageTables;
+  }
+
+  /** Host RAM, and in it the guest's. */
+  get memory(): PhysicalMemory {
+    return this.host.memory;
   }
 }

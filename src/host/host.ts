@@ -1,0 +1,93 @@
+/** The simulated host: CPUs under one kernel, its scheduler, its ledger, its free pages. */
+
+import type { PhysicalMemory } from '../memory/physical-memory.js';
+import { type CostModel, compileCosts } from './cost/cost-model.js';
+import type { HardwareProcessor, VmxHardware } from './hardware.js';
+import { HostCpu } from './host-cpu.js';
+import { bootHostCpu, hostDescriptors } from './host-kernel.js';
+import { HostThread, type ThreadBody, type UserSegmentState } from './host-thread.js';
+import { Ledger } from './ledger.js';
+import { PageAllocator } from './page-allocator.js';
+import { PhysicalCpu } from './physical-cpu.js';
+import { Scheduler } from './scheduler.js';
+
+export interface HostOptions {
+  /** Host-physical RAM. */
+  readonly memory: PhysicalMemory;
+  /** One entry per physical CPU. */
+  readonly hardware: readonly { readonly processor: HardwareProcessor; readonly vmx: VmxHardware }[];
+  readonly costModel: CostModel;
+  /** Host-physical addresses of the pages that the kernel may use for its own tables; page-aligned. */
+  readonly kernelPages: { readonly start: number; readonly end: number };
+  /** Time that a thread may run while others wait, in cycles; by default 4 ms. */
+  readonly timeSliceInCycles?: number;
+}
+
+/** Start of the user process's memory: user address = this + host-physical address. */
+const USER_MEMORY_BASE = 0x7f00_0000_0000;
+
+export class Host {
+  readonly memory: PhysicalMemory;
+  readonly cpus: readonly HostCpu[];
+  readonly ledger = new Ledger();
+  readonly pages: PageAllocator;
+  readonly scheduler: Scheduler;
+  readonly costModel: CostModel;
+
+  constructor(options: HostOptions) {
+    this.memory = options.memory;
+    this.costModel = options.costModel;
+    this.pages = new PageAllocator(options.memory, options.kernelPages.start, options.kernelPages.end);
+    const costs = compileCosts(options.costModel);
+    this.cpus = options.hardware.map(({ processor, vmx }, number) => {
+      const idleAccount = this.ledger.open(`idle (CPU ${number})`);
+      const cpu = new PhysicalCpu({
+        number,
+        processor,
+        vmx,
+        costs,
+        descriptors: hostDescriptors(number),
+        idleAccount,
+      });
+      bootHostCpu(cpu);
+      return new HostCpu(cpu, idleAccount);
+    });
+    const timeSlice = options.timeSliceInCycles ?? Math.round(options.costModel.clockInHertz / 250);
+    this.scheduler = new Scheduler(this.cpus, timeSlice);
+  }
+
+  /** Creates a thread that runs `body` on a CPU once the simulation runs. */
+  startThread(options: {
+    name: string;
+    cpu: HostCpu;
+    body: (thread: HostThread) => ThreadBody;
+    isKernelThread?: boolean;
+    user?: UserSegmentState;
+  }): HostThread {
+    const { name, cpu, isKernelThread, user } = options;
+    const thread = new HostThread({
+      name,
+      account: this.ledger.open(name),
+      body: options.body,
+      ...(isKernelThread === undefined ? {} : { isKernelThread }),
+      ...(user === undefined ? {} : { user }),
+    });
+    this.scheduler.start(thread, cpu);
+    return thread;
+  }
+
+  /** Host-physical address behind an address of the user process. */
+  readonly userToHostPhysical = (userspaceAddress: number): number => userspaceAddress - USER_MEMORY_BASE;
+  /** Address at which the user process sees host-physical memory. */
+  readonly hostPhysicalToUser = (address: number): number => address + USER_MEMORY_BASE;
+
+  /** Cycles that passed on all CPUs together. */
+  get elapsed(): number {
+    return this.cpus.reduce((sum, { cpu }) => sum + cpu.elapsed, 0);
+  }
+
+  /** Throws `LedgerError` unless every cycle of virtual time was charged to somebody. */
+  verifyLedger(): void {
+    this.ledger.verify(this.elapsed);
+  }
+}
