@@ -1,0 +1,62 @@
+/** What a virtual machine is from outside: what it is made of, how it is run, and how a run ends. */
+
+import type { Era, Policies } from '../kvm/policies.js';
+import type { VmStatistics } from '../kvm/vm.js';
+import type { TraceSink } from '../trace/events.js';
+import type { GuestImage } from './guest-image.js';
+
+export interface VmOptions {
+  readonly image: GuestImage;
+  /** Guest RAM in bytes, a multiple of 4096. Default `DEFAULT_MEMORY_BYTES`. */
+  readonly memoryBytes?: number;
+  /** Bundle of policies; single ones can be replaced. Default: 2.6.32. */
+  readonly era?: Era;
+  readonly policies?: Partial<Policies>;
+  /** Observers; they change neither results nor cycles. */
+  readonly trace?: TraceSink;
+  /** Receives the bytes that the guest sends through the serial port and the debug console. */
+  readonly serialOutput?: (byte: number) => void;
+}
+
+/** How a run ended. Unimplemented features and defects are thrown errors, not ends of a run. */
+export type RunEnd =
+  /** The guest wrote to the debug-exit port: `exitCode` is (value << 1) | 1. */
+  | { readonly reason: 'guest-exit'; readonly exitCode: number }
+  /** The guest executed HLT with interrupts off: nothing can wake it any more. */
+  | { readonly reason: 'halted' }
+  /** Triple fault. */
+  | { readonly reason: 'shutdown' }
+  /** The guest reset the machine. */
+  | { readonly reason: 'reset' }
+  /** VM entry failed; `detail` is the hardware's reason in words. */
+  | { readonly reason: 'entry-failure'; readonly detail: string }
+  /** The instructions allowed to `run` have been executed; `run` can be called again. */
+  | { readonly reason: 'limit' };
+
+/** Where the cycles went, summed over all exits: one entry per stage of `src/host/stages.ts` that was used. */
+export interface StageCycles {
+  readonly name: string;
+  readonly cycles: number;
+}
+
+export interface RunResult {
+  readonly end: RunEnd;
+  /** Guest instructions retired since the VM was made. */
+  readonly instructions: number;
+  /** Virtual cycles since the VM was made, and their frequency in cycles per second. */
+  readonly cycles: number;
+  readonly clockInHertz: number;
+  /** Address of the guest's next instruction. */
+  readonly rip: bigint;
+  /** All cycles by stage, guest code included; they sum to `cycles`. */
+  readonly stages: readonly StageCycles[];
+  readonly statistics: Readonly<VmStatistics>;
+}
+
+export interface VirtualMachine {
+  /**
+   * Runs until the guest ends or about `maxInstructions` more guest instructions have been executed.
+   * Throws host errors with a `code`: an instruction that is not implemented, books that do not balance.
+   */
+  run(maxInstructions?: number): RunResult;
+}
