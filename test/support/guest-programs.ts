@@ -1,0 +1,25 @@
+/** The guest programs of the project, with their headers. */
+
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { type GuestHeader, readGuestHeader } from './guest-header.js';
+
+export const GUEST_PROGRAMS = join(import.meta.dirname, '..', '..', 'guest-programs');
+
+export interface GuestProgram {
+  /** File name without `.asm`. */
+  readonly name: string;
+  readonly path: string;
+  readonly source: string;
+  readonly header: GuestHeader;
+}
+
+export function guestPrograms(): GuestProgram[] {
+  return readdirSync(GUEST_PROGRAMS)
+    .filter((file) => file.endsWith('.asm'))
+    .map((file) => {
+      const path = join(GUEST_PROGRAMS, file);
+      const source = readFileSync(path, 'utf8');
+      return { name: file.slice(0, -'.asm'.length), path, source, header: readGuestHeader(source) };
+    });
+}
