@@ -3,13 +3,17 @@
  * the rest of its state through the VMCS. Every VMREAD and VMWRITE is charged to the physical CPU that it runs on.
  */
 
+import { CR0, EFER } from '../architecture/control-registers.js';
 import { GPR, SEGMENT, type SegmentNumber } from '../architecture/registers.js';
+import { INTERRUPTIBILITY } from '../architecture/vmx/guest-state.js';
 import { VMCS } from '../architecture/vmx/vmcs-fields.js';
 import type { CostSink, OperationNumber } from '../host/cost/operations.js';
+import type { HostCpu } from '../host/host-cpu.js';
 import type { PhysicalCpu } from '../host/physical-cpu.js';
 import type { HostPhysicalAddress } from '../memory/addresses.js';
 import type { VcpuInterrupts } from './contracts.js';
 import type { Vm } from './vm.js';
+import { VmxState } from './vmx-state.js';
 
 /** Requests to a vCPU, handled before its next entry (KVM_REQ_…). */
 export const REQUEST = {
@@ -28,6 +32,13 @@ const CACHED = { RIP: 1, RSP: 2 } as const;
 export interface PendingException {
   readonly vector: number;
   readonly errorCode: number | undefined;
+}
+
+/** A software interrupt is injected with the length of its instruction. */
+export interface InjectedInterrupt {
+  readonly vector: number;
+  readonly software: boolean;
+  readonly instructionLength: number;
 }
 
 /** A segment register as the VMCS holds it; access rights in VMCS format. */
@@ -57,23 +68,26 @@ export class Vcpu implements CostSink {
   private available = 0;
   private dirty = 0;
 
-  /** Guest-visible control registers and EFER as KVM knows them. */
-  cr0 = 0;
+  /** Guest-visible control registers and EFER as KVM knows them; the `Bits` are unsigned 32-bit numbers. */
+  cr0Bits = 0;
   cr2 = 0n;
   cr3 = 0n;
-  cr4 = 0;
-  efer = 0;
+  cr4Bits = 0;
+  eferBits = 0;
 
   /** Bits of `REQUEST`. */
   requests = 0;
   mpState: 'runnable' | 'halted' = 'runnable';
   exception: PendingException | undefined;
-  /** Vector of an interrupt whose injection has begun and is to be completed, -1 for none. */
-  injectedInterrupt = -1;
+  /** An interrupt whose injection has begun and is to be completed. */
+  injectedInterrupt: InjectedInterrupt | undefined;
   nmiPending = false;
   nmiInjected = false;
   /** User space asked to be told when the guest can take an interrupt. */
   requestInterruptWindow = false;
+
+  /** What VT-x support keeps for this vCPU (struct vcpu_vmx). */
+  readonly vmx: VmxState;
 
   /** The guest's FPU registers may be in the CPU (fpu_active), and are there now (guest_fpu_loaded). */
   fpuActive = false;
@@ -91,6 +105,12 @@ export class Vcpu implements CostSink {
     this.vm = vm;
     this.cpu = cpu;
     this.vmcs = vmcs;
+    this.vmx = new VmxState(vm.policies.syscallMsrs);
+  }
+
+  /** The host kernel's data of the CPU that runs this vCPU. */
+  get hostCpu(): HostCpu {
+    return this.vm.host.cpus[this.cpu.number]!;
   }
 
   get interrupts(): VcpuInterrupts {
@@ -100,6 +120,22 @@ export class Vcpu implements CostSink {
   }
   connectInterrupts(controller: VcpuInterrupts): void {
     this.interruptController = controller;
+  }
+
+  get cr0(): bigint {
+    return BigInt(this.cr0Bits >>> 0);
+  }
+  get cr4(): bigint {
+    return BigInt(this.cr4Bits >>> 0);
+  }
+  get efer(): bigint {
+    return BigInt(this.eferBits >>> 0);
+  }
+  get pagingEnabled(): boolean {
+    return (this.cr0Bits & CR0.PG) !== 0;
+  }
+  get longModeActive(): boolean {
+    return (this.eferBits & EFER.LMA) !== 0;
   }
 
   charge(operation: OperationNumber, times = 1): void {
@@ -160,6 +196,20 @@ export class Vcpu implements CostSink {
   }
   writeRflags(value: number): void {
     this.cpu.vmwriteNumber(VMCS.GUEST_RFLAGS, value);
+  }
+
+  /** Ends the blocking of interrupts by STI or MOV SS, as every completed instruction does. */
+  clearInterruptShadow(): void {
+    const state = this.cpu.vmreadNumber(VMCS.GUEST_INTERRUPTIBILITY_STATE);
+    const blocking = INTERRUPTIBILITY.BLOCKING_BY_STI | INTERRUPTIBILITY.BLOCKING_BY_MOV_SS;
+    if ((state & blocking) !== 0)
+      this.cpu.vmwriteNumber(VMCS.GUEST_INTERRUPTIBILITY_STATE, state & ~blocking);
+  }
+
+  /** Sets RIP after the exiting instruction (skip_emulated_instruction). */
+  skipInstruction(): void {
+    this.rip += BigInt(this.cpu.vmreadNumber(VMCS.VM_EXIT_INSTRUCTION_LENGTH));
+    this.clearInterruptShadow();
   }
 
   segmentBase(segment: SegmentNumber): bigint {

@@ -1,0 +1,93 @@
+/**
+ * How the syscall MSRs, which VT-x does not switch, change hands. Eager: the whole list at each heavy switch
+ * (2.6.32). Shared: only values that differ, and the host's come back when a thread really returns to user mode.
+ */
+
+import { EFER } from '../architecture/control-registers.js';
+import { MSR } from '../architecture/msrs.js';
+import { sharedMsrsOf } from './shared-msrs.js';
+import type { Vcpu } from './vcpu.js';
+import type { SwitchedMsr } from './vmx-state.js';
+
+export interface MsrSwitching {
+  /** Part of vmx_save_host_state. */
+  toGuest(vcpu: Vcpu): void;
+  /** First thing of __vmx_load_host_state: values that the host's own reloads would destroy. */
+  saveGuestFirst(vcpu: Vcpu): void;
+  /** Part of __vmx_load_host_state, after TR. */
+  toHost(vcpu: Vcpu): void;
+  /** Chooses the live MSRs after the guest's mode or EFER changed (setup_msrs). */
+  isLive(vcpu: Vcpu, msr: SwitchedMsr): boolean;
+}
+
+/** EFER bits that the guest may have differently without its value being loaded (update_transition_efer). */
+function ignoredEferBits(guestEfer: bigint): bigint {
+  const ignored = BigInt(EFER.NXE | EFER.SCE | EFER.LMA | EFER.LME);
+  // In long mode SYSCALL must work exactly when the guest allows it.
+  return (guestEfer & BigInt(EFER.LMA)) !== 0n ? ignored & ~BigInt(EFER.SCE) : ignored;
+}
+
+/** Live MSRs of either list, EFER excepted (setup_msrs): STAR only matters when SYSCALL is enabled. */
+function liveInLongMode(vcpu: Vcpu, msr: SwitchedMsr): boolean {
+  if (!vcpu.longModeActive) return false;
+  if (msr.index === MSR.STAR) return (vcpu.eferBits & EFER.SCE) !== 0;
+  return msr.index !== MSR.EFER && msr.index !== MSR.TSC_AUX;
+}
+
+const eager: MsrSwitching = {
+  toGuest(vcpu) {
+    const { cpu, vmx } = vcpu;
+    if (vcpu.longModeActive) vmx.switchedMsr(MSR.KERNEL_GS_BASE)!.hostValue = cpu.rdmsr(MSR.KERNEL_GS_BASE);
+    for (const msr of vmx.liveMsrs) cpu.wrmsr(msr.index, msr.guestValue);
+    const efer = vmx.switchedMsr(MSR.EFER)!;
+    const ignored = ignoredEferBits(efer.guestValue);
+    if (((efer.guestValue ^ efer.hostValue) & ~ignored) === 0n) return;
+    vmx.guestEferLoaded = true;
+    cpu.wrmsr(MSR.EFER, (efer.guestValue & ~ignored) | (efer.hostValue & ignored));
+    vcpu.vm.statistics.eferReload++;
+  },
+  saveGuestFirst() {},
+  toHost(vcpu) {
+    const { cpu, vmx } = vcpu;
+    for (const msr of vmx.liveMsrs) msr.guestValue = cpu.rdmsr(msr.index);
+    for (const msr of vmx.liveMsrs) cpu.wrmsr(msr.index, msr.hostValue);
+    if (!vmx.guestEferLoaded) return;
+    vmx.guestEferLoaded = false;
+    cpu.wrmsr(MSR.EFER, vmx.switchedMsr(MSR.EFER)!.hostValue);
+  },
+  isLive: liveInLongMode,
+};
+
+const shared: MsrSwitching = {
+  toGuest(vcpu) {
+    const { cpu, vmx } = vcpu;
+    vmx.kernelGsBaseHost = cpu.rdmsr(MSR.KERNEL_GS_BASE);
+    if (vcpu.longModeActive) cpu.wrmsr(MSR.KERNEL_GS_BASE, vmx.kernelGsBaseGuest);
+    const values = sharedMsrsOf(vcpu.hostCpu);
+    for (const msr of vmx.liveMsrs) values.set(msr.index, msr.guestValue, msr.mask);
+  },
+  saveGuestFirst(vcpu) {
+    if (vcpu.longModeActive) vcpu.vmx.kernelGsBaseGuest = vcpu.cpu.rdmsr(MSR.KERNEL_GS_BASE);
+  },
+  toHost(vcpu) {
+    vcpu.cpu.wrmsr(MSR.KERNEL_GS_BASE, vcpu.vmx.kernelGsBaseHost);
+  },
+  isLive(vcpu, msr) {
+    if (msr.index !== MSR.EFER) return liveInLongMode(vcpu, msr);
+    const ignored = ignoredEferBits(msr.guestValue);
+    msr.mask = 0xffffffffffffffffn & ~ignored;
+    return ((msr.guestValue ^ msr.hostValue) & ~ignored) !== 0n;
+  },
+};
+
+export const MSR_SWITCHING = { eager, shared } as const;
+
+/**
+ * setup_msrs: to be called whenever the guest's EFER or long mode changes. Guest values must not be in the CPU, so the
+ * caller gives the host its state back first.
+ */
+export function setupMsrs(vcpu: Vcpu): void {
+  const { vmx } = vcpu;
+  const { isLive } = MSR_SWITCHING[vcpu.vm.policies.syscallMsrs];
+  vmx.liveMsrs = vmx.switchedMsrs.filter((msr) => isLive(vcpu, msr));
+}

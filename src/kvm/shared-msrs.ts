@@ -1,0 +1,67 @@
+/** MSRs shared between host and guests of one CPU, restored lazily (kvm_set_shared_msr, kvm_on_user_return). */
+
+import { MSR } from '../architecture/msrs.js';
+import { operation } from '../host/cost/operations.js';
+import type { HostCpu, UserReturnNotifier } from '../host/host-cpu.js';
+
+const COMPARE = operation('MSR list compare');
+const SLOTS = [MSR.SYSCALL_MASK, MSR.LSTAR, MSR.CSTAR, MSR.EFER, MSR.TSC_AUX, MSR.STAR] as const;
+
+interface SharedMsr {
+  readonly index: number;
+  /** Read when the CPU was brought up for virtualization: nobody changes it later. */
+  readonly hostValue: bigint;
+  /** What the CPU holds. */
+  current: bigint;
+}
+
+export class SharedMsrs implements UserReturnNotifier {
+  private readonly host: HostCpu;
+  private readonly slots: readonly SharedMsr[];
+  private registered = false;
+
+  constructor(host: HostCpu) {
+    this.host = host;
+    this.slots = SLOTS.map((index) => {
+      const hostValue = host.cpu.peekMsr(index);
+      return { index, hostValue, current: hostValue };
+    });
+  }
+
+  /** Loads a guest's value unless the CPU holds it already, as far as `mask` goes. */
+  set(index: number, value: bigint, mask: bigint): void {
+    const { cpu } = this.host;
+    cpu.charge(COMPARE);
+    const slot = this.slots.find((candidate) => candidate.index === index)!;
+    if (((value ^ slot.current) & mask) === 0n) return;
+    slot.current = value;
+    cpu.wrmsr(index, value);
+    if (this.registered) return;
+    this.registered = true;
+    this.host.registerUserReturnNotifier(this);
+  }
+
+  onUserReturn(): void {
+    const { cpu } = this.host;
+    for (const slot of this.slots) {
+      cpu.charge(COMPARE);
+      if (slot.current === slot.hostValue) continue;
+      cpu.wrmsr(slot.index, slot.hostValue);
+      slot.current = slot.hostValue;
+    }
+    this.registered = false;
+    this.host.unregisterUserReturnNotifier(this);
+  }
+}
+
+const PER_CPU = new WeakMap<HostCpu, SharedMsrs>();
+
+/** The shared MSRs of a CPU (per_cpu(shared_msrs)). */
+export function sharedMsrsOf(host: HostCpu): SharedMsrs {
+  let values = PER_CPU.get(host);
+  if (values === undefined) {
+    values = new SharedMsrs(host);
+    PER_CPU.set(host, values);
+  }
+  return values;
+}

@@ -1,0 +1,65 @@
+/** What VT-x support keeps for each vCPU beside its registers (struct vcpu_vmx). Data only. */
+
+import { MSR } from '../architecture/msrs.js';
+import type { Policies } from './policies.js';
+
+/** An MSR that VM entry and exit do not switch: the guest's value while the host's is in the CPU, and the reverse. */
+export interface SwitchedMsr {
+  readonly index: number;
+  guestValue: bigint;
+  hostValue: bigint;
+  /** Bits that matter: the CPU's value may differ in the others (shared MSRs, EFER). */
+  mask: bigint;
+}
+
+const ALL_BITS = 0xffffffffffffffffn;
+
+/** vmx_msr_index of 2.6.32 and of 2.6.33 to 2.6.37. */
+const MSR_LIST: Readonly<Record<Policies['syscallMsrs'], readonly number[]>> = {
+  eager: [MSR.SYSCALL_MASK, MSR.LSTAR, MSR.CSTAR, MSR.KERNEL_GS_BASE, MSR.EFER, MSR.STAR],
+  shared: [MSR.SYSCALL_MASK, MSR.LSTAR, MSR.CSTAR, MSR.EFER, MSR.TSC_AUX, MSR.STAR],
+};
+
+export class VmxState {
+  exitReason = 0;
+  exitInterruptionInformation = 0;
+  idtVectoringInformation = 0;
+  /** RSP that the VMCS holds for the host is right. */
+  hostStackKnown = false;
+  /** The vCPU was in user space since it last entered the guest: the run loop's data are out of the caches. */
+  coldCaches = true;
+
+  /** Guest values are in FS, GS, KERNEL_GS_BASE and the syscall MSRs (host_state.loaded). */
+  hostStateSaved = false;
+  hostLdtSelector = 0;
+  hostFsSelector = 0;
+  hostGsSelector = 0;
+  fsReloadNeeded = false;
+  gsOrLdtReloadNeeded = false;
+
+  /** MSRs of the list, in its order (guest_msrs). */
+  readonly switchedMsrs: readonly SwitchedMsr[];
+  /** Those of them that matter in the guest's current mode (the first save_nmsrs). */
+  liveMsrs: readonly SwitchedMsr[] = [];
+  /** Under shared MSRs KERNEL_GS_BASE is kept apart: the guest changes it without an exit. */
+  kernelGsBaseGuest = 0n;
+  kernelGsBaseHost = 0n;
+  /** EFER holds the guest's value beyond the list (host_state.guest_efer_loaded). */
+  guestEferLoaded = false;
+
+  /** Guest-visible SYSENTER MSRs and segment bases live in the VMCS; these have no other home. */
+  readonly otherMsrs = new Map<number, bigint>();
+
+  constructor(policy: Policies['syscallMsrs']) {
+    this.switchedMsrs = MSR_LIST[policy].map((index) => ({
+      index,
+      guestValue: 0n,
+      hostValue: 0n,
+      mask: ALL_BITS,
+    }));
+  }
+
+  switchedMsr(index: number): SwitchedMsr | undefined {
+    return this.switchedMsrs.find((msr) => msr.index === index);
+  }
+}
