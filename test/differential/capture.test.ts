@@ -10,7 +10,7 @@ import { type Vector, writeVectors } from './vectors.js';
 
 const SEED = 20260101;
 const SEQUENCES = 3000;
-const requested = process.env['CAPTURE_VECTORS'] !== undefined;
+const requested = process.env.CAPTURE_VECTORS !== undefined;
 const folder = join(import.meta.dirname, 'vectors');
 
 describe.runIf(requested)('capture of vectors', () => {

@@ -67,13 +67,18 @@ export const neg: Semantics = (context) => {
   context.flags.afterSubtract(context.width, ZERO, a, difference);
 };
 
-/** XADD: the source gets the old destination first, so that XADD of a register with itself leaves the sum. */
+/** XADD. The sum is written last, so that XADD of a register with itself leaves it, but to memory first. */
 export const xadd: Semantics = (context) => {
   const a = context.read(0);
   const b = context.read(1);
   const sum = context.let(a.add(b));
-  context.write(1, a);
-  context.write(0, sum);
+  if (context.isMemory(0)) {
+    context.write(0, sum);
+    context.write(1, a);
+  } else {
+    context.write(1, a);
+    context.write(0, sum);
+  }
   context.flags.afterAdd(context.width, a, b, sum);
 };
 

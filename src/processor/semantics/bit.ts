@@ -43,17 +43,30 @@ export const bts = bitTest((word, mask) => word.or(mask));
 export const btr = bitTest((word, mask) => word.and(mask.complement()));
 export const btc = bitTest((word, mask) => word.xor(mask));
 
-/** BSF and BSR: a source of 0 sets ZF and leaves the destination alone, upper half included. */
+/**
+ * BSF and BSR: a source of 0 sets ZF and leaves the destination alone, upper half included. `position` may give
+ * anything with even parity for 0.
+ */
 function bitScan(position: (source: I64) => I64): Semantics {
   return (context) => {
+    const { width } = context;
     const source = context.read(1);
-    context.if(source.isZero().not(), () => context.write(0, position(source)));
-    context.flags.set({ zero: source.isZero() });
+    const result = context.let(position(source));
+    const isZero = context.letCondition(source.isZero());
+    context.if(isZero.not(), () => context.write(0, result));
+    const clear = i32(0);
+    context.flags.set({
+      result: { width, value: result },
+      zero: isZero,
+      carry: clear,
+      overflow: clear,
+      adjust: clear,
+    });
   };
 }
 
-export const bsf = bitScan((source) => source.countTrailingZeros());
-export const bsr = bitScan((source) => i64(63n).subtract(source.countLeadingZeros()));
+export const bsf = bitScan((source) => source.countTrailingZeros().and(63n));
+export const bsr = bitScan((source) => i64(63n).subtract(source.countLeadingZeros()).and(63n));
 
 /** POPCNT clears every arithmetic flag but ZF. */
 export const popcnt: Semantics = (context) => {
@@ -77,7 +90,14 @@ function bitCount(count: (source: I64, width: Width) => I64): Semantics {
     const source = context.read(1);
     const result = context.let(count(source, width));
     context.write(0, result);
-    context.flags.set({ zero: result.isZero(), carry: source.isZero() });
+    const clear = i32(0);
+    context.flags.set({
+      zero: result.isZero(),
+      carry: source.isZero(),
+      sign: clear,
+      parity: clear,
+      adjust: clear,
+    });
   };
 }
 

@@ -139,9 +139,7 @@ export interface SemanticsContext {
   jumpRelative(): void;
   /** Jumps to the encoded target when the condition holds, otherwise goes on with the next instruction. */
   jumpRelativeIf(condition: I32): void;
-  /** #GP(0) when `target` is not canonical (64-bit code): to be asked before anything is changed. */
-  requireCanonical(target: I64): void;
-  /** Jumps to a computed RIP, truncated to the operand size. Ends the instruction. */
+  /** Jumps to a computed RIP (truncated to the operand size; #GP(0) when not canonical). Ends the instruction. */
   jump(target: I64): void;
 
   /**

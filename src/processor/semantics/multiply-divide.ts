@@ -2,7 +2,7 @@
 
 import { GPR, HIGH_BYTE_REGISTER_BASE } from '../../architecture/registers.js';
 import { VECTOR } from '../../architecture/vectors.js';
-import { type I32, type I64, i64, select } from '../../wasm/expression.js';
+import { type I32, type I64, i32, i64, select } from '../../wasm/expression.js';
 import type { Semantics, SemanticsContext, Width } from './context.js';
 import { signBit, signMask, ZERO } from './values.js';
 
@@ -64,7 +64,7 @@ function upperHalfMatters(width: Width, signed: boolean, { high, low }: Product)
   return width === 64 ? high.notEquals(signMask(low, 64)) : low.signExtendFrom(width).notEquals(low);
 }
 
-/** CF = OF = the upper half matters. The undefined SF, ZF, AF and PF are kept (see `UNDEFINED_FLAGS`). */
+/** CF = OF = the upper half matters. The undefined SF, ZF, AF and PF are kept (see `SEMANTICS`). */
 function setProductFlags(context: SemanticsContext, overflow: I32): void {
   const condition = context.letCondition(overflow);
   context.flags.set({ carry: condition, overflow: condition });
@@ -122,6 +122,10 @@ function divideUnsigned128(context: SemanticsContext, high: I64, low: I64, divis
   return { quotient: context.let(quotient.get()), remainder: context.let(remainder.get()) };
 }
 
+/** What DIV and IDIV leave in the undefined flags (see `SEMANTICS`). */
+const setQuotientFlags = (context: SemanticsContext): void =>
+  context.flags.set({ zero: i32(0), sign: i32(0), parity: i32(0), adjust: i32(1) });
+
 /** DIV: #DE exactly when the upper half of the dividend is not below the divisor, which covers a divisor of 0. */
 export const div: Semantics = (context) => {
   const { width } = context;
@@ -131,12 +135,13 @@ export const div: Semantics = (context) => {
   if (width === 64) {
     const { quotient, remainder } = divideUnsigned128(context, high, low, divisor);
     writeAccumulatorPair(context, width, remainder, quotient);
-    return;
+  } else {
+    const dividend = context.let(high.shiftLeft(BigInt(width)).or(low));
+    const quotient = context.let(dividend.divideUnsigned(divisor));
+    const remainder = context.let(dividend.remainderUnsigned(divisor));
+    writeAccumulatorPair(context, width, remainder, quotient);
   }
-  const dividend = context.let(high.shiftLeft(BigInt(width)).or(low));
-  const quotient = context.let(dividend.divideUnsigned(divisor));
-  const remainder = context.let(dividend.remainderUnsigned(divisor));
-  writeAccumulatorPair(context, width, remainder, quotient);
+  setQuotientFlags(context);
 };
 
 const MOST_NEGATIVE = i64(-(1n << 63n));
@@ -183,4 +188,5 @@ export const idiv: Semantics = (context) => {
   const divisor = context.readSigned(0);
   if (width === 64) divideSignedWide(context, divisor);
   else divideSignedNarrow(context, width, divisor);
+  setQuotientFlags(context);
 };

@@ -36,6 +36,12 @@ const shiftLeftByRest = (value: I64, count: I64): I64 =>
 /** The last bit shifted out to the right. */
 const lastOutRight = (value: I64, count: I64): I32 => bit(value, count.subtract(1n));
 
+/** OF of the shifts and rotates to the right. */
+const topBitsDiffer = (result: I64, width: Width): I32 => signBit(result, width).xor(bit(result, width - 2));
+
+/** AF is undefined after a shift. */
+const ADJUST_AFTER_SHIFT = i32(1);
+
 export const shl: Semantics = (context) => {
   const { width } = context;
   const value = context.read(0);
@@ -50,6 +56,7 @@ export const shl: Semantics = (context) => {
       result: { width, value: result },
       carry,
       overflow: carry.xor(signBit(result, width)),
+      adjust: ADJUST_AFTER_SHIFT,
     };
   });
 };
@@ -63,7 +70,8 @@ export const shr: Semantics = (context) => {
   setFlagsIfCounted(context, count, () => ({
     result: { width, value: result },
     carry: lastOutRight(value, count),
-    overflow: signBit(value, width),
+    overflow: topBitsDiffer(result, width),
+    adjust: ADJUST_AFTER_SHIFT,
   }));
 };
 
@@ -77,6 +85,7 @@ export const sar: Semantics = (context) => {
     result: { width, value: result },
     carry: lastOutRight(value, count),
     overflow: i32(0),
+    adjust: ADJUST_AFTER_SHIFT,
   }));
 };
 
@@ -110,9 +119,8 @@ function rotated(context: SemanticsContext, value: I64, count: I64, direction: '
 export const rol = rotate('left');
 export const ror = rotate('right');
 
-/** The count of RCL and RCR: the ring has width + 1 bits, so byte and word counts go modulo 9 and 17. */
-function ringCount(context: SemanticsContext, operand: number): I64 {
-  const count = readCount(context, operand);
+/** The distance in the ring of width + 1 bits that RCL and RCR turn: byte and word counts go modulo 9 and 17. */
+function ringDistance(context: SemanticsContext, count: I64): I64 {
   const { width } = context;
   if (width === 64 || width === 32) return count;
   const ring = BigInt(width + 1);
@@ -120,92 +128,94 @@ function ringCount(context: SemanticsContext, operand: number): I64 {
   return known === undefined ? context.let(count.remainderUnsigned(ring)) : i64(known % ring);
 }
 
+/** The operand with CF above it, turned by `count` within its low width + 1 bits; for widths below 64. */
+function turnRing(context: SemanticsContext, value: I64, count: I64, direction: 'left' | 'right'): I64 {
+  const { width } = context;
+  const ring = context.let(value.or(fromCondition(context.flags.carry()).shiftLeft(BigInt(width))));
+  const distance = ringDistance(context, count);
+  const rest = i64(BigInt(width + 1)).subtract(distance);
+  return direction === 'left'
+    ? ring.shiftLeft(distance).or(ring.shiftRightUnsigned(rest))
+    : ring.shiftRightUnsigned(distance).or(ring.shiftLeft(rest));
+}
+
 export const rcl: Semantics = (context) => {
   const { width } = context;
   const value = context.read(0);
-  const count = ringCount(context, 1);
-  const carryIn = context.let(fromCondition(context.flags.carry()));
-  let result: I64;
-  let carryOut: () => I32;
-  if (width === 64) {
-    const fromCarry = carryIn.shiftLeft(count).shiftRightUnsigned(1n);
-    const fromTop = shiftRightByRest(value.shiftRightUnsigned(1n), count);
-    result = context.let(value.shiftLeft(count).or(fromCarry).or(fromTop));
-    carryOut = () => bit(value, i64(64n).subtract(count));
-  } else {
-    const ring = context.let(value.or(carryIn.shiftLeft(BigInt(width))));
-    const rest = i64(BigInt(width + 1)).subtract(count);
-    result = context.let(ring.shiftLeft(count).or(ring.shiftRightUnsigned(rest)));
-    carryOut = () => bit(result, width);
-  }
+  const count = readCount(context, 1);
+  const result = context.let(width === 64 ? turned64() : turnRing(context, value, count, 'left'));
   context.write(0, result);
   setFlagsIfCounted(context, count, () => {
-    const carry = context.letCondition(carryOut());
+    const carry = context.letCondition(
+      width === 64 ? bit(value, i64(64n).subtract(count)) : bit(result, width),
+    );
     return { carry, overflow: carry.xor(signBit(result, width)) };
   });
+
+  function turned64(): I64 {
+    const fromCarry = fromCondition(context.flags.carry()).shiftLeft(count).shiftRightUnsigned(1n);
+    const fromTop = shiftRightByRest(value.shiftRightUnsigned(1n), count);
+    return value.shiftLeft(count).or(fromCarry).or(fromTop);
+  }
 };
 
 export const rcr: Semantics = (context) => {
   const { width } = context;
   const value = context.read(0);
-  const count = ringCount(context, 1);
-  const carryIn = context.let(fromCondition(context.flags.carry()));
-  let result: I64;
-  if (width === 64) {
-    const fromCarry = shiftLeftByRest(carryIn, count);
-    const fromBottom = shiftLeftByRest(value.shiftLeft(1n), count);
-    result = context.let(value.shiftRightUnsigned(count).or(fromCarry).or(fromBottom));
-  } else {
-    const ring = context.let(value.or(carryIn.shiftLeft(BigInt(width))));
-    const rest = i64(BigInt(width + 1)).subtract(count);
-    result = context.let(ring.shiftRightUnsigned(count).or(ring.shiftLeft(rest)));
-  }
+  const count = readCount(context, 1);
+  const result = context.let(width === 64 ? turned64() : turnRing(context, value, count, 'right'));
   context.write(0, result);
   setFlagsIfCounted(context, count, () => ({
-    carry: lastOutRight(value, count),
-    overflow: signBit(result, width).xor(bit(result, width - 2)),
+    carry: width === 64 ? lastOutRight(value, count) : bit(result, width),
+    overflow: topBitsDiffer(result, width),
   }));
+
+  function turned64(): I64 {
+    const carryAndBottom = fromCondition(context.flags.carry()).or(value.shiftLeft(1n));
+    return value.shiftRightUnsigned(count).or(shiftLeftByRest(carryAndBottom, count));
+  }
 };
 
 /**
- * SHLD and SHRD. A 16-bit operand with a count above 16 is undefined by the manual: the bits of the destination come
- * round again, as they do in silicon.
+ * SHLD and SHRD. A 16-bit operand with a count above 16 is undefined by the manual: as in the silicon that the vectors
+ * come from, the filler is shifted in twice and CF is 0. (Others let the destination come round again.)
  */
 function doubleShift(direction: 'left' | 'right'): Semantics {
   return (context) => {
     const { width } = context;
+    const left = direction === 'left';
     const value = context.read(0);
     const filler = context.read(1);
     const count = readCount(context, 2);
-    const left = direction === 'left';
-    let result: I64;
-    let carry: () => I32;
-    if (width === 64) {
-      result = left
-        ? value.shiftLeft(count).or(shiftRightByRest(filler, count))
-        : value.shiftRightUnsigned(count).or(shiftLeftByRest(filler, count));
-      carry = () => (left ? bit(value, i64(64n).subtract(count)) : lastOutRight(value, count));
-    } else {
-      const chain = context.let(chained(value, filler, width, left));
-      // Moving left, the destination lies at bit 32 of the chain; moving right, at bit 0.
-      result = left ? chain.shiftLeft(count).shiftRightUnsigned(32n) : chain.shiftRightUnsigned(count);
-      carry = () => (left ? bit(chain, i64(BigInt(32 + width)).subtract(count)) : lastOutRight(chain, count));
+    const result = context.let(left ? shiftedLeft() : shiftedRight());
+    context.write(0, result);
+    setFlagsIfCounted(context, count, () => {
+      const carry = context.letCondition(
+        left ? bit(value, i64(BigInt(width)).subtract(count)) : lastOutRight(value, count),
+      );
+      return {
+        result: { width, value: result },
+        carry,
+        overflow: left ? carry.xor(signBit(result, width)) : topBitsDiffer(result, width),
+        adjust: ADJUST_AFTER_SHIFT,
+      };
+    });
+
+    function shiftedLeft(): I64 {
+      if (width === 64) return value.shiftLeft(count).or(shiftRightByRest(filler, count));
+      const chain = value.shiftLeft(32n).or(width === 32 ? filler : twice(filler));
+      return chain.shiftLeft(count).shiftRightUnsigned(32n);
     }
-    const shifted = context.let(result);
-    context.write(0, shifted);
-    setFlagsIfCounted(context, count, () => ({
-      result: { width, value: shifted },
-      carry: carry(),
-      overflow: signBit(shifted.xor(value), width),
-    }));
+    function shiftedRight(): I64 {
+      if (width === 64) return value.shiftRightUnsigned(count).or(shiftLeftByRest(filler, count));
+      const chain = (width === 32 ? filler : twice(filler)).shiftLeft(BigInt(width)).or(value);
+      return chain.shiftRightUnsigned(count);
+    }
   };
 }
 
-/** destination:filler for 32 bits, destination:filler:destination for 16, in the order of the shift. */
-function chained(value: I64, filler: I64, width: Width, left: boolean): I64 {
-  if (width === 32) return left ? value.shiftLeft(32n).or(filler) : filler.shiftLeft(32n).or(value);
-  return value.shiftLeft(32n).or(filler.shiftLeft(16n)).or(value);
-}
+/** A 16-bit value repeated in the next 16 bits. */
+const twice = (value: I64): I64 => value.shiftLeft(16n).or(value);
 
 export const shld = doubleShift('left');
 export const shrd = doubleShift('right');

@@ -3,7 +3,7 @@
 import { GPR, SEGMENT } from '../../architecture/registers.js';
 import { RFLAGS } from '../../architecture/rflags.js';
 import { type I64, i64 } from '../../wasm/expression.js';
-import type { Semantics, SemanticsContext } from './context.js';
+import type { MemoryReference, Semantics, SemanticsContext } from './context.js';
 
 /** Width in which the whole stack pointer is kept. */
 const pointerWidth = (context: SemanticsContext): 32 | 64 => (context.codeSize === 64 ? 64 : 32);
@@ -73,8 +73,9 @@ export const popa: Semantics = (context) => {
 const DEEPEST_NESTING = 31;
 
 /**
- * ENTER imm16, imm8. Everything that can fault is probed before the first push: the new frame, the display that is
- * copied from the old frame, and the top of the new stack, which the manual wants writable.
+ * ENTER imm16, imm8. Everything that can fault is probed before the first push: the top of the new stack, which the
+ * manual wants writable, the slots of the new display, and the old display that it is copied from. Words are copied
+ * one by one, so that displays that overlap come out as pushes would have left them.
  */
 export const enter: Semantics = (context) => {
   const width = context.operandSize;
@@ -83,38 +84,46 @@ export const enter: Semantics = (context) => {
   const level = context.let(context.read(1).and(BigInt(DEEPEST_NESTING)));
   const top = stackPointer(context);
   const frame = context.let(context.readRegister(GPR.RBP, pointerWidth(context)));
-  const slot = (index: number, access: 'r' | 'w') =>
-    context.memory(SEGMENT.SS, top.subtract(bytes * BigInt(index + 1)), width, access);
-  const display = (index: number) =>
-    context.memory(SEGMENT.SS, frame.subtract(bytes * BigInt(index)), width, 'r');
-  const newTop = context.let(top.subtract(level.add(1n).multiply(bytes)).subtract(size));
-
-  const savedFrame = slot(0, 'w');
-  context.memory(SEGMENT.SS, newTop, width, 'w');
-  const forEachLevel = (first: number, body: (index: number) => void): void => {
+  const newFrame = context.let(top.subtract(bytes));
+  const newTop = context.let(newFrame.subtract(level.multiply(bytes)).subtract(size));
+  const slot = (number: number, access: 'w' | 'rw'): MemoryReference =>
+    context.memory(SEGMENT.SS, newFrame.subtract(bytes * BigInt(number)), width, access);
+  const readDisplay = (number: number): I64 =>
+    context.memory(SEGMENT.SS, frame.subtract(bytes * BigInt(number)), width, 'r').read(width);
+  /** `copied` and `last` are told the numbers 1 … level; the last word is no copy but the new frame's address. */
+  const forEachSlot = (copied: (number: number) => void, last: (number: number) => void, first = 1): void => {
     if (first > DEEPEST_NESTING) return;
     context.if(level.lessThanUnsigned(BigInt(first)).not(), () => {
-      body(first);
-      forEachLevel(first + 1, body);
+      context.if(
+        level.equals(BigInt(first)),
+        () => last(first),
+        () => copied(first),
+      );
+      forEachSlot(copied, last, first + 1);
     });
   };
-  forEachLevel(1, (index) => {
-    slot(index, 'w');
-    // The last word of the new display is the new frame's own address, not a copy.
-    context.if(level.greaterThanUnsigned(BigInt(index)), () => {
-      display(index);
-    });
-  });
+
+  slot(0, 'rw');
+  context.memory(SEGMENT.SS, newTop, width, 'rw');
+  // References complete in the order of their making: this one after the probes that only keep what they find.
+  const savedFrame = slot(0, 'w');
+  const slots: MemoryReference[] = [];
+  const lastSlots: MemoryReference[] = [];
+  forEachSlot(
+    (number) => {
+      slots[number] = slot(number, 'w');
+      readDisplay(number);
+    },
+    (number) => {
+      lastSlots[number] = slot(number, 'w');
+    },
+  );
 
   savedFrame.write(width, frame);
-  const newFrame = context.let(top.subtract(bytes));
-  forEachLevel(1, (index) => {
-    context.if(
-      level.greaterThanUnsigned(BigInt(index)),
-      () => slot(index, 'w').write(width, display(index).read(width)),
-      () => slot(index, 'w').write(width, newFrame),
-    );
-  });
+  forEachSlot(
+    (number) => slots[number]!.write(width, readDisplay(number)),
+    (number) => lastSlots[number]!.write(width, newFrame),
+  );
   context.adjustStack(newTop.subtract(top));
   context.writeRegister(GPR.RBP, width, newFrame);
 };

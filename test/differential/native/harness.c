@@ -32,6 +32,9 @@
 #define CODE_OFFSET 0x800
 #define MAX_CODE 512
 #define INT3 0xcc
+#ifndef SS_AUTODISARM
+#define SS_AUTODISARM (1u << 31)
+#endif
 
 #define VECTOR_NONE 0xffffffffu
 #define VECTOR_HANG 0xfffffffeu
@@ -146,7 +149,8 @@ static void *map_at(uint8_t *address, size_t size, int protection) {
 
 static void catch_signals(void) {
   static uint8_t stack[1 << 16];
-  const stack_t alternative = {.ss_sp = stack, .ss_size = sizeof stack};
+  /* Without SS_AUTODISARM the kernel would take a case's RSP that happens to lie in `stack` for a nested signal. */
+  const stack_t alternative = {.ss_sp = stack, .ss_flags = (int)SS_AUTODISARM, .ss_size = sizeof stack};
   sigaltstack(&alternative, NULL);
   struct sigaction action = {.sa_sigaction = on_signal, .sa_flags = SA_SIGINFO | SA_ONSTACK};
   sigfillset(&action.sa_mask);
