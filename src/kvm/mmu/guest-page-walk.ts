@@ -26,10 +26,10 @@ export type GuestAccess = 'read' | 'write' | 'fetch';
 
 /** Control registers that the walk depends on. */
 export interface PagingState {
-  readonly cr0: bigint;
+  readonly cr0: number;
   readonly cr3: bigint;
-  readonly cr4: bigint;
-  readonly efer: bigint;
+  readonly cr4: number;
+  readonly efer: number;
 }
 
 /** Guest-physical memory, by way of the memory slots. */
@@ -100,12 +100,10 @@ export class GuestPageWalker {
     costs: CostSink,
     update: boolean,
   ): GuestPhysicalAddress | PageWalkFault {
-    const cr0 = Number(state.cr0 & 0xffffffffn);
+    const { cr0, cr4, efer } = state;
     const address = Number(linear & 0xffff_ffff_ffffn);
     if (!(cr0 & CR0.PG)) return guestPhysical(address % 2 ** 32);
 
-    const cr4 = Number(state.cr4 & 0xffffffffn);
-    const efer = Number(state.efer & 0xffffffffn);
     const format = efer & EFER.LMA ? FOUR_LEVEL : cr4 & CR4.PAE ? PAE : TWO_LEVEL;
     const noExecuteEnabled = (efer & EFER.NXE) !== 0 && format !== TWO_LEVEL;
     const base = (access === 'write' ? FAULT.WRITE : 0) | (user ? FAULT.USER : 0);
