@@ -10,6 +10,10 @@ export class PhysicalMemory {
   readonly base: number;
   readonly sizeInBytes: number;
   readonly bytes: Uint8Array;
+  /** One flag per page: writes to flagged pages are reported, because decoded code was taken from them. */
+  readonly watchedPages: Uint8Array;
+  /** Called after a write to a flagged page. */
+  onWatchedWrite: (address: number, size: number) => void = () => {};
   private readonly view: DataView;
 
   /** @param sizeInBytes a multiple of 4096, below 2 GiB */
@@ -19,6 +23,7 @@ export class PhysicalMemory {
     this.sizeInBytes = sizeInBytes;
     this.bytes = new Uint8Array(memory.buffer, base, sizeInBytes);
     this.view = new DataView(memory.buffer, base, sizeInBytes);
+    this.watchedPages = new Uint8Array(sizeInBytes / 4096);
   }
 
   contains(address: number, size: number): boolean {
@@ -39,15 +44,19 @@ export class PhysicalMemory {
   }
   write8(address: HostPhysicalAddress, value: number): void {
     this.view.setUint8(address, value);
+    if (this.isWatched(address, 1)) this.onWatchedWrite(address, 1);
   }
   write16(address: HostPhysicalAddress, value: number): void {
     this.view.setUint16(address, value, true);
+    if (this.isWatched(address, 2)) this.onWatchedWrite(address, 2);
   }
   write32(address: HostPhysicalAddress, value: number): void {
     this.view.setUint32(address, value, true);
+    if (this.isWatched(address, 4)) this.onWatchedWrite(address, 4);
   }
   write64(address: HostPhysicalAddress, value: bigint): void {
     this.view.setBigUint64(address, value, true);
+    if (this.isWatched(address, 8)) this.onWatchedWrite(address, 8);
   }
 
   /** A value of 1, 2, 4 or 8 bytes, zero-extended. */
@@ -83,5 +92,14 @@ export class PhysicalMemory {
   /** Copies `data` to `address`. */
   load(address: HostPhysicalAddress, data: Uint8Array): void {
     this.bytes.set(data, address);
+    for (let page = address >>> 12; page <= (address + data.length - 1) >>> 12; page++)
+      if (this.watchedPages[page] !== 0) {
+        this.onWatchedWrite(address, data.length);
+        return;
+      }
+  }
+
+  private isWatched(address: number, size: number): boolean {
+    return this.watchedPages[address >>> 12] !== 0 || this.watchedPages[(address + size - 1) >>> 12] === 1;
   }
 }

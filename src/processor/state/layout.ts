@@ -75,11 +75,14 @@ export const STATE = {
   /** The 512-byte FXSAVE image that is the x87 and SSE state (SDM Vol. 1, 10.5.1 FXSAVE Area). */
   FXSAVE_IMAGE: 0x400,
 
-  /** Bounce buffers for accesses that do not go straight to RAM, 64 bytes each. */
-  READ_BOUNCE_0: 0x800,
-  READ_BOUNCE_1: 0x840,
-  WRITE_BOUNCE: 0x880,
+  /** Bounce buffers for accesses that do not go straight to RAM, `BOUNCE_SIZE` bytes each. */
+  READ_BOUNCE: 0x800,
+  WRITE_BOUNCE: 0x900,
 } as const;
+
+export const BOUNCE_SIZE = 64;
+export const READ_BOUNCES = 4;
+export const WRITE_BOUNCES = 16;
 
 /** One segment register: base (8), limit in bytes (4), access rights in VMCS format (4), selector (2). */
 export const SEGMENT_FIELD = { BASE: 0, LIMIT: 8, ACCESS_RIGHTS: 12, SELECTOR: 16 } as const;

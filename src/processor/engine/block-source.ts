@@ -1,0 +1,118 @@
+/** Finds the block for the current RIP: in the jump cache, in the code cache, or by decoding it. */
+
+import { VECTOR } from '../../architecture/vectors.js';
+import type { HostPhysicalAddress, LinearAddress } from '../../memory/addresses.js';
+import { type Access, GuestFault } from '../core.js';
+import type { TranslationBuffer } from '../paging/translation-buffer.js';
+import { STATE } from '../state/layout.js';
+import type { ProcessorState } from '../state/processor-state.js';
+import type { CodeLocation } from './block-builder.js';
+import type { Block } from './code-cache.js';
+import type { Engine } from './engine.js';
+
+/** What is needed of the processor whose code it is. */
+export interface CodeOwner {
+  readonly state: ProcessorState;
+  readonly buffer: TranslationBuffer;
+  readonly codeSize: 16 | 32 | 64;
+  translate(address: LinearAddress, access: Access): HostPhysicalAddress;
+}
+
+const PAGE_SIZE = 4096;
+const MAXIMUM_LENGTH = 15;
+/** What fetching from a physical address without RAM gives. */
+const OPEN_BUS = 0xff;
+
+export class BlockSource {
+  private readonly engine: Engine;
+  private readonly owner: CodeOwner;
+
+  constructor(engine: Engine, owner: CodeOwner) {
+    this.engine = engine;
+    this.owner = owner;
+  }
+
+  /** Record of the block at RIP as far as the jump cache knows it, otherwise 0. */
+  cachedRecord(): number {
+    const { state, buffer } = this.owner;
+    const { view } = state;
+    return buffer.findJump(
+      view.getInt32(STATE.RIP, true),
+      view.getInt32(STATE.RIP + 4, true),
+      view.getInt32(STATE.MODE, true),
+    );
+  }
+
+  /**
+   * The block at RIP, decoded now if it has to be.
+   * @throws GuestFault for a fetch that is not permitted and for bytes that are no instruction
+   */
+  find(single: boolean): Block {
+    const { state } = this.owner;
+    const rip = state.rip;
+    const mode = state.read32(STATE.MODE);
+    const physical = this.owner.translate(rip, 'fetch');
+    const known = this.engine.cache.find(physical, rip, mode, single);
+    if (known !== undefined && this.stillMapped(known)) return this.remember(known);
+    const block = this.build(rip, physical, mode, single);
+    this.engine.handlers.compilePending();
+    this.engine.cache.add(block);
+    return this.remember(block);
+  }
+
+  private remember(block: Block): Block {
+    if (block.single || block.secondPhysical >= 0) return block;
+    const { state, buffer } = this.owner;
+    const { view } = state;
+    buffer.insertJump(
+      view.getInt32(STATE.RIP, true),
+      view.getInt32(STATE.RIP + 4, true),
+      block.mode,
+      block.record,
+    );
+    return block;
+  }
+
+  /** A block that crosses into another page depends on where that page is now. */
+  private stillMapped(block: Block): boolean {
+    if (block.secondPhysical < 0) return true;
+    return this.owner.translate(nextPage(block.rip), 'fetch') === block.secondPhysical;
+  }
+
+  private build(rip: bigint, physical: HostPhysicalAddress, mode: number, single: boolean): Block {
+    const { memory, builder } = this.engine;
+    const base = { rip, physical, mode, single, codeSize: this.owner.codeSize };
+    const inRam = memory.contains(physical, 1);
+    const pageEnd = physical - (physical % PAGE_SIZE) + PAGE_SIZE;
+    const location: CodeLocation = inRam
+      ? { ...base, bytes: memory.bytes, offset: physical, end: pageEnd, secondPhysical: -1 }
+      : { ...base, ...openBus(), secondPhysical: -1 };
+    let result = builder.build(location);
+    if (result === 'needs-more') {
+      const second = this.owner.translate(nextPage(rip), 'fetch');
+      const bytes = new Uint8Array(2 * MAXIMUM_LENGTH).fill(OPEN_BUS);
+      const head = memory.bytes.subarray(physical, pageEnd);
+      bytes.set(head);
+      if (memory.contains(second, MAXIMUM_LENGTH))
+        bytes.set(memory.bytes.subarray(second, second + MAXIMUM_LENGTH), head.length);
+      result = builder.build({
+        ...base,
+        bytes,
+        offset: 0,
+        end: head.length + MAXIMUM_LENGTH,
+        secondPhysical: second,
+      });
+    }
+    if (result === 'too-long') throw new GuestFault(VECTOR.GP, 0);
+    if (result === 'invalid' || result === 'needs-more') throw new GuestFault(VECTOR.UD);
+    return result;
+  }
+}
+
+function openBus(): { bytes: Uint8Array; offset: number; end: number } {
+  return { bytes: new Uint8Array(MAXIMUM_LENGTH).fill(OPEN_BUS), offset: 0, end: MAXIMUM_LENGTH };
+}
+
+function nextPage(rip: bigint): bigint {
+  return BigInt.asUintN(64, (rip & ~0xfffn) + 0x1000n);
+}

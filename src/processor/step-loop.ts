@@ -1,0 +1,325 @@
+/**
+ * The step loop: enters generated code, finds out why it was left, runs system instructions, delivers faults and
+ * interrupts, and counts instructions and cycles exactly, whatever way they were executed.
+ */
+
+import { RFLAGS } from '../architecture/rflags.js';
+import { VECTOR } from '../architecture/vectors.js';
+import type { Instruction } from '../instruction-set/instruction.js';
+import { GuestFault, OUTCOME, type Outcome, type ProcessorCore, VmExitSignal } from './core.js';
+import { BlockSource, type CodeOwner } from './engine/block-source.js';
+import type { Block } from './engine/code-cache.js';
+import type { Engine } from './engine/engine.js';
+import { EXIT, RECORD } from './engine/records.js';
+import { UnimplementedFeatureError, UnimplementedInstructionError } from './errors.js';
+import { DELIVERY, type Delivery, deliverInterrupt, raiseFault } from './events/delivery.js';
+import { DR6 } from './events/event.js';
+import { STATE } from './state/layout.js';
+import { systemInstructionFor } from './system/index.js';
+
+/** How long a run may last. The first bound that is reached ends it at an instruction boundary. */
+export interface RunLimits {
+  /** The run ends at the first boundary at which at least so many cycles have passed. */
+  readonly cycles: number;
+  /** The run ends when exactly so many instructions have retired. */
+  readonly instructions: number;
+}
+
+export type StopKind =
+  /** A limit was reached. */
+  | 'limit'
+  /** A VM exit took place: the processor is in root operation. */
+  | 'vm-exit'
+  /** HLT outside of interception: waiting for an interrupt. */
+  | 'halt'
+  /** Triple fault outside of VMX non-root operation. */
+  | 'shutdown';
+
+/** Watches each instruction; while there is one, execution goes instruction by instruction. */
+export interface InstructionObserver {
+  /** The instruction at RIP is about to run. */
+  before(): void;
+  /** It has run (`completed`), or was abandoned by a fault, a VM exit or between iterations of a repeated one. */
+  after(completed: boolean): void;
+}
+
+/** What the loop needs of its processor beyond `ProcessorCore`. */
+export interface LoopOwner extends ProcessorCore {
+  readonly buffer: CodeOwner['buffer'];
+  readonly codeSize: CodeOwner['codeSize'];
+  readonly observer: InstructionObserver | null;
+  /** Counts settings of the interrupt shadow, to tell a fresh one from one that has had its instruction. */
+  readonly shadowSettings: number;
+  instructionsRetired: number;
+  /** What TypeScript called from generated code threw, taken once. */
+  takeSignal(): unknown;
+  /** Forgets writes of an instruction that did not complete. */
+  abandonWrites(): void;
+}
+
+/** Largest budget that fits into half of STATE.BUDGET. */
+const MAXIMUM_SLICE = 0x7fffffff;
+
+export class StepLoop {
+  private readonly owner: LoopOwner;
+  private readonly engine: Engine;
+  private readonly source: BlockSource;
+  private readonly view: DataView;
+  private cycles = 0;
+  private instructions = 0;
+  /** A branch whose link is to be set when its target's block is found. */
+  private unlinked: { record: number; field: number; rip: bigint; generation: number } | undefined;
+  /** The last run ended for lack of budget for a whole block. */
+  private stepNext = false;
+  private lastCompleted = false;
+
+  constructor(owner: LoopOwner, engine: Engine) {
+    this.owner = owner;
+    this.engine = engine;
+    this.source = new BlockSource(engine, owner);
+    this.view = owner.state.view;
+  }
+
+  /** Executes until a limit is reached or something needs the caller. */
+  run(limits: RunLimits): StopKind {
+    this.cycles = Math.min(limits.cycles, MAXIMUM_SLICE);
+    this.instructions = Math.min(limits.instructions, MAXIMUM_SLICE);
+    this.stepNext = false;
+    const { owner } = this;
+    for (;;) {
+      if (this.cycles <= 0 || this.instructions <= 0) return 'limit';
+      const interrupted = this.takeInterrupts();
+      if (interrupted !== undefined) return interrupted;
+      if (owner.halted) return 'halt';
+      const single =
+        this.stepNext || owner.observer !== null || owner.interruptShadow !== 'none' || this.trapFlag;
+      const stop = single ? this.step() : this.runBlocks(false);
+      if (stop !== undefined) return stop;
+    }
+  }
+
+  private get trapFlag(): boolean {
+    return (this.owner.state.read32(STATE.RFLAGS_OTHER) & RFLAGS.TF) !== 0;
+  }
+
+  /** Interrupts are taken between instructions, when nothing blocks them (SDM Vol. 3A, 6.8). */
+  private takeInterrupts(): StopKind | undefined {
+    const { owner } = this;
+    if (owner.interruptShadow !== 'none') return undefined;
+    const { intercepts } = owner;
+    const enabled = owner.state.interruptsEnabled;
+    if (intercepts?.interruptWindowExiting && enabled && intercepts.interruptWindow()) return 'vm-exit';
+    if (!owner.interrupts.pending()) return undefined;
+    if (intercepts?.externalInterruptExiting)
+      return intercepts.externalInterrupt(owner.interrupts) ? 'vm-exit' : undefined;
+    if (!enabled) return undefined;
+    return stopAfter(deliverInterrupt(owner, owner.interrupts.acknowledge()));
+  }
+
+  /** One instruction, with everything that has to be looked at around a single one. */
+  private step(): StopKind | undefined {
+    const { owner } = this;
+    const { shadowSettings } = owner;
+    const shadowed = owner.interruptShadow !== 'none';
+    const trap = this.trapFlag;
+    const observer = owner.observer;
+    observer?.before();
+    const stop = this.runBlocks(true);
+    observer?.after(this.lastCompleted);
+    if (shadowed && owner.shadowSettings === shadowSettings) owner.interruptShadow = 'none';
+    if (stop === undefined && trap && this.lastCompleted)
+      return stopAfter(raiseFault(owner, new GuestFault(VECTOR.DB, undefined, BigInt(DR6.BS))));
+    return stop;
+  }
+
+  /** Enters generated code once. `single`: for one instruction only. */
+  private runBlocks(single: boolean): StopKind | undefined {
+    const { owner, view } = this;
+    this.lastCompleted = false;
+    let record = single ? 0 : this.source.cachedRecord();
+    if (record === 0) {
+      try {
+        const block = this.source.find(single);
+        record = block.record;
+        this.link(block);
+        if (single) this.payExactly(block);
+      } catch (problem) {
+        return this.deliver(problem);
+      }
+    } else if (this.unlinked !== undefined) this.link(this.engine.cache.blockOf(record));
+    if (!single) {
+      view.setInt32(STATE.BUDGET, this.instructions, true);
+      view.setInt32(STATE.BUDGET + 4, this.cycles, true);
+    }
+    const instructions = view.getInt32(STATE.BUDGET, true);
+    const cycles = view.getInt32(STATE.BUDGET + 4, true);
+    this.engine.handlers.enter(record, owner.state.address);
+    this.spend(
+      instructions - view.getInt32(STATE.BUDGET, true),
+      cycles - view.getInt32(STATE.BUDGET + 4, true),
+    );
+    return this.afterExit(single);
+  }
+
+  /** A budget for just this block, so that the one behind it is not entered. */
+  private payExactly(block: Block): void {
+    this.view.setInt32(STATE.BUDGET, block.instructions.length, true);
+    this.view.setInt32(STATE.BUDGET + 4, block.cyclesFrom[0]!, true);
+  }
+
+  private spend(instructions: number, cycles: number): void {
+    this.instructions -= instructions;
+    this.cycles -= cycles;
+    this.owner.instructionsRetired += instructions;
+    this.owner.timeStampCounter += cycles;
+  }
+
+  private afterExit(single: boolean): StopKind | undefined {
+    const { owner, view } = this;
+    const record = view.getInt32(STATE.EXIT_RECORD, true);
+    switch (view.getInt32(STATE.EXIT_REASON, true)) {
+      case EXIT.BUDGET:
+        // In single mode the one instruction is done and led to another block.
+        this.lastCompleted = single;
+        this.stepNext = !single;
+        return undefined;
+      case EXIT.LINK_TAKEN:
+        this.completed(record, RECORD.LINK_TAKEN, single);
+        return undefined;
+      case EXIT.LINK_NEXT:
+        this.completed(record, RECORD.LINK_NEXT, single);
+        return undefined;
+      case EXIT.LOOKUP:
+        this.completed(record, undefined, single);
+        return undefined;
+      case EXIT.COMPLETED:
+        this.refund(record, 1);
+        this.completed(record, undefined, single);
+        return undefined;
+      case EXIT.AGAIN:
+        this.rewind(record);
+        this.stepNext = false;
+        return undefined;
+      case EXIT.SIGNAL:
+        this.rewind(record);
+        owner.abandonWrites();
+        return this.deliver(owner.takeSignal());
+      case EXIT.FAULT: {
+        this.rewind(record);
+        owner.abandonWrites();
+        const errorCode = view.getInt32(STATE.FAULT_ERROR_CODE, true);
+        const vector = view.getInt32(STATE.FAULT_VECTOR, true);
+        return this.deliver(new GuestFault(vector, errorCode < 0 ? undefined : errorCode));
+      }
+      case EXIT.SYSTEM:
+        return this.runSystemInstruction(this.rewind(record));
+      default:
+        throw new Error(
+          `generated code was left for unknown reason ${view.getInt32(STATE.EXIT_REASON, true)}`,
+        );
+    }
+  }
+
+  private completed(record: number, field: number | undefined, single: boolean): void {
+    this.lastCompleted = true;
+    this.stepNext = false;
+    this.unlinked =
+      field === undefined || single
+        ? undefined
+        : { record, field, rip: this.owner.state.rip, generation: this.engine.cache.generation };
+  }
+
+  private link(block: Block): void {
+    const { unlinked } = this;
+    this.unlinked = undefined;
+    if (unlinked === undefined || block.single || block.secondPhysical >= 0) return;
+    if (unlinked.rip !== block.rip || unlinked.generation !== this.engine.cache.generation) return;
+    if (this.engine.cache.blockOf(unlinked.record).mode !== block.mode) return;
+    this.engine.cache.link(unlinked.record, unlinked.field, block);
+  }
+
+  /** Gives back what was paid for the instructions of the record's block from `skip` after the record's on. */
+  private refund(record: number, skip: number): void {
+    const block = this.engine.cache.blockOf(record);
+    const position = this.engineView.getUint8(record + RECORD.POSITION) + skip;
+    this.spend(position - block.instructions.length, -(block.cyclesFrom[position] as number));
+  }
+
+  private get engineView(): DataView {
+    return this.engine.view;
+  }
+
+  /** Puts the processor to the start of the record's instruction and gives back what follows. */
+  private rewind(record: number): Instruction {
+    this.refund(record, 0);
+    const block = this.engine.cache.blockOf(record);
+    const position = this.engineView.getUint8(record + RECORD.POSITION);
+    this.owner.state.rip = BigInt.asUintN(64, block.rip + BigInt(block.offsets[position]!));
+    return block.instructions[position]!;
+  }
+
+  private runSystemInstruction(instruction: Instruction): StopKind | undefined {
+    const { owner } = this;
+    const execute = systemInstructionFor(instruction.encoding);
+    if (execute === undefined) throw this.unimplemented(instruction);
+    let outcome: Outcome;
+    try {
+      outcome = execute(owner, instruction);
+    } catch (problem) {
+      return this.deliver(problem);
+    }
+    this.stepNext = false;
+    switch (outcome) {
+      case OUTCOME.EXITED:
+        return 'vm-exit';
+      case OUTCOME.SHUTDOWN:
+        return 'shutdown';
+      case OUTCOME.AGAIN:
+        this.spend(0, this.engine.cyclesOf(instruction.encoding));
+        return undefined;
+      case OUTCOME.NEXT:
+      case OUTCOME.HALTED:
+        owner.state.rip = BigInt.asUintN(
+          instruction.codeSize === 64 ? 64 : 32,
+          owner.state.rip + BigInt(instruction.length),
+        );
+        break;
+      case OUTCOME.JUMPED:
+        break;
+    }
+    if (outcome === OUTCOME.HALTED) owner.halted = true;
+    this.lastCompleted = true;
+    this.spend(1, this.engine.cyclesOf(instruction.encoding));
+    return undefined;
+  }
+
+  private unimplemented(instruction: Instruction): Error {
+    const { state } = this.owner;
+    if (instruction.codeSize !== 64)
+      return new UnimplementedFeatureError(`${instruction.codeSize}-bit code`, state.rip);
+    const bytes = new Uint8Array(instruction.length);
+    for (let n = 0; n < bytes.length; n++) {
+      const physical = this.owner.translate(state.rip + BigInt(n), 'fetch');
+      bytes[n] = this.owner.memory.read8(physical);
+    }
+    return new UnimplementedInstructionError(instruction.encoding.mnemonic, bytes, state.rip);
+  }
+
+  /** Faults are delivered to the guest, VM exits completed; everything else is the host's error. */
+  private deliver(problem: unknown): StopKind | undefined {
+    this.stepNext = false;
+    const { owner } = this;
+    if (problem instanceof GuestFault) return stopAfter(raiseFault(owner, problem));
+    if (problem instanceof VmExitSignal && owner.intercepts !== null) {
+      owner.intercepts.exit(problem);
+      return 'vm-exit';
+    }
+    throw problem;
+  }
+}
+
+function stopAfter(delivery: Delivery): StopKind | undefined {
+  if (delivery === DELIVERY.EXITED) return 'vm-exit';
+  if (delivery === DELIVERY.SHUTDOWN) return 'shutdown';
+  return undefined;
+}
