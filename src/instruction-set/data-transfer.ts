@@ -46,8 +46,8 @@ export const DATA_TRANSFER: FamilyRows = {
     'CDQ | o32 99',
     'CQO | o64 99',
 
-    'MOVBE rv, mv | ov 0F 38 F0 /r | w,r feature:MOVBE',
-    'MOVBE mv, rv | ov 0F 38 F1 /r | w,r feature:MOVBE',
+    'MOVBE rv, mv | ov NFx 0F 38 F0 /r | w,r feature:MOVBE',
+    'MOVBE mv, rv | ov NFx 0F 38 F1 /r | w,r feature:MOVBE',
     'MOVNTI m32, r32 | NP 0F C3 /r | w,r feature:SSE2',
     'MOVNTI m64, r64 | o64 NP 0F C3 /r | w,r feature:SSE2',
   ],

@@ -22,9 +22,13 @@ export const SEGMENT_REGISTER: FamilyRows = {
     'VERR r/m16 | 0F 00 /4 | r faults:UD | w:z',
     'VERW r/m16 | 0F 00 /5 | r faults:UD | w:z',
 
-    'RDFSBASE ry | oy F3 0F AE /0 | w only64 feature:FSGSBASE faults:UD',
-    'RDGSBASE ry | oy F3 0F AE /1 | w only64 feature:FSGSBASE faults:UD',
-    'WRFSBASE ry | oy F3 0F AE /2 | r only64 feature:FSGSBASE faults:UD,GP',
-    'WRGSBASE ry | oy F3 0F AE /3 | r only64 feature:FSGSBASE faults:UD,GP',
+    'RDFSBASE r32 | F3 0F AE /0 | w only64 feature:FSGSBASE faults:UD',
+    'RDFSBASE r64 | o64 F3 0F AE /0 | w feature:FSGSBASE faults:UD',
+    'RDGSBASE r32 | F3 0F AE /1 | w only64 feature:FSGSBASE faults:UD',
+    'RDGSBASE r64 | o64 F3 0F AE /1 | w feature:FSGSBASE faults:UD',
+    'WRFSBASE r32 | F3 0F AE /2 | r only64 feature:FSGSBASE faults:UD,GP',
+    'WRFSBASE r64 | o64 F3 0F AE /2 | r feature:FSGSBASE faults:UD,GP',
+    'WRGSBASE r32 | F3 0F AE /3 | r only64 feature:FSGSBASE faults:UD,GP',
+    'WRGSBASE r64 | o64 F3 0F AE /3 | r feature:FSGSBASE faults:UD,GP',
   ],
 };
