@@ -8,6 +8,7 @@ import { SEGMENT } from '../../architecture/registers.js';
 import type { ProcessorCore } from '../core.js';
 import { raiseGeneralProtection } from '../events/faults.js';
 import { isLongMode } from '../segmentation/mode.js';
+import { physicalAddressBits } from './cpuid-model.js';
 
 const CR0_DEFINED =
   CR0.PE | CR0.MP | CR0.EM | CR0.TS | CR0.ET | CR0.NE | CR0.WP | CR0.AM | CR0.NW | CR0.CD | CR0.PG;
@@ -91,8 +92,7 @@ export function loadCr3(core: ProcessorCore, value: bigint): void {
   let next = value;
   if ((state.cr4 & CR4.PCIDE) !== 0) next &= ~(1n << 63n);
   if (isLongMode(state)) {
-    const physicalBits = core.cpuid(0x80000008, 0).eax & 0xff;
-    if (next >> BigInt(physicalBits) !== 0n) raiseGeneralProtection();
+    if (next >> BigInt(physicalAddressBits(core)) !== 0n) raiseGeneralProtection();
   }
   state.cr3 = next;
   core.caches.flushAll();

@@ -7,6 +7,7 @@ import { MSR } from '../../architecture/msrs.js';
 import { SEGMENT } from '../../architecture/registers.js';
 import type { ProcessorCore } from '../core.js';
 import { STATE } from '../state/layout.js';
+import { physicalAddressBits } from './cpuid-model.js';
 
 /** How a register that is a plain field of the state takes a value; undefined refuses it (#GP). */
 interface PlainRegister {
@@ -137,8 +138,7 @@ export function writeMsr(core: ProcessorCore, index: number, value: bigint): boo
       state.write64(STATE.TSC_ADJUST, BigInt.asUintN(64, value - BigInt(Math.floor(core.timeStampCounter))));
       return true;
     case MSR.APIC_BASE: {
-      const physicalBits = core.cpuid(0x80000008, 0).eax & 0xff;
-      if (!isApicBaseAllowed(state.read64(STATE.APIC_BASE), value, physicalBits)) return false;
+      if (!isApicBaseAllowed(state.read64(STATE.APIC_BASE), value, physicalAddressBits(core))) return false;
       state.write64(STATE.APIC_BASE, value);
       core.caches.flushAll();
       return true;
