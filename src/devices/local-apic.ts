@@ -33,6 +33,12 @@ export interface LocalApicConnections {
   timerExpired?(): void;
 }
 
+/** Where the task priority register is kept: hardware with a TPR shadow changes it in memory by itself. */
+export interface TaskPriorityStorage {
+  read(): number;
+  write(value: number): void;
+}
+
 export interface LocalApicOptions {
   readonly id: number;
   readonly clock: AlarmClock;
@@ -46,6 +52,10 @@ export interface LocalApicOptions {
   /** Offers TSC-deadline mode and suppression of EOI broadcasts. */
   readonly tscDeadline?: boolean;
   readonly directedEndOfInterrupt?: boolean;
+  /** After reset LINT0 passes the 8259s' interrupts on, as firmware sets it up on the boot processor. */
+  readonly virtualWire?: boolean;
+  /** The register file itself when left out. */
+  readonly taskPriorityStorage?: TaskPriorityStorage;
 }
 
 const MAXIMUM_LVT_ENTRY = 5;
@@ -60,6 +70,16 @@ const KNOWN_REGISTERS: ReadonlySet<number> = new Set([
   ...Array.from({ length: 24 }, (_, index) => REGISTER.IN_SERVICE + 0x10 * index),
 ]);
 
+function ownStorage(): TaskPriorityStorage {
+  let priority = 0;
+  return {
+    read: () => priority,
+    write: (value) => {
+      priority = value;
+    },
+  };
+}
+
 export class LocalApic implements Device {
   readonly options: LocalApicOptions;
   readonly timer: LocalApicTimer;
@@ -68,7 +88,7 @@ export class LocalApic implements Device {
   readonly triggerMode = new VectorBitmap();
   private modeValue: LocalApicMode = 'xAPIC';
   private xapicId: number;
-  private taskPriorityValue = 0;
+  private readonly priorityStorage: TaskPriorityStorage;
   private logicalDestination = 0;
   private destinationFormat = 0xffffffff;
   private spurious = 0xff;
@@ -84,6 +104,7 @@ export class LocalApic implements Device {
   constructor(options: LocalApicOptions) {
     this.options = options;
     this.xapicId = options.id & 0xff;
+    this.priorityStorage = options.taskPriorityStorage ?? ownStorage();
     this.timer = new LocalApicTimer({
       clock: options.clock,
       timerFrequency: options.timerFrequency,
@@ -102,7 +123,7 @@ export class LocalApic implements Device {
     this.inService.clear();
     this.request.clear();
     this.triggerMode.clear();
-    this.taskPriorityValue = 0;
+    this.priorityStorage.write(0);
     this.logicalDestination = 0;
     this.destinationFormat = 0xffffffff;
     this.spurious = 0xff;
@@ -112,6 +133,7 @@ export class LocalApic implements Device {
     this.commandHigh = 0;
     this.divideConfiguration = 0;
     for (const register of LVT_WRITABLE.keys()) this.lvt.set(register, LVT.MASK);
+    if (this.options.virtualWire) this.lvt.set(REGISTER.LVT_LINT0, DELIVERY_MODE.EXTINT << 8);
     this.timer.reset();
   }
 
@@ -136,10 +158,10 @@ export class LocalApic implements Device {
   }
 
   get taskPriority(): number {
-    return this.taskPriorityValue;
+    return this.priorityStorage.read();
   }
   set taskPriority(value: number) {
-    this.taskPriorityValue = value & 0xff;
+    this.priorityStorage.write(value & 0xff);
     this.options.connections.interruptArrived();
   }
 
@@ -147,7 +169,8 @@ export class LocalApic implements Device {
   get processorPriority(): number {
     const served = this.inService.highest();
     const servedClass = served < 0 ? 0 : served & 0xf0;
-    return (this.taskPriorityValue & 0xf0) >= servedClass ? this.taskPriorityValue : servedClass;
+    const taskPriority = this.taskPriority;
+    return (taskPriority & 0xf0) >= servedClass ? taskPriority : servedClass;
   }
 
   /** Highest vector in the IRR whatever its priority, or -1. */
@@ -248,21 +271,30 @@ export class LocalApic implements Device {
     connections.interruptArrived();
   }
 
-  /** The interrupt that the timer's LVT entry stands for. */
-  deliverTimer(): void {
-    this.signal(REGISTER.LVT_TIMER);
+  /** Delivers the interrupt of the timer's LVT entry. @returns false when it is masked or was merged. */
+  deliverTimer(): boolean {
+    return this.signal(REGISTER.LVT_TIMER);
+  }
+  get timerMasked(): boolean {
+    return (this.lvt.get(REGISTER.LVT_TIMER)! & LVT.MASK) !== 0;
   }
 
   /** @param pin 0: LINT0 (the 8259s on a PC), 1: LINT1 (NMI on a PC) */
   setLint(pin: 0 | 1, level: boolean): void {
     const before = this.pins[pin];
     this.pins[pin] = level;
+    if (pin === 0 && this.acceptsExternalInterrupts) {
+      if (level) this.options.connections.interruptArrived();
+      return;
+    }
     const register = pin === 0 ? REGISTER.LVT_LINT0 : REGISTER.LVT_LINT1;
     const entry = this.lvt.get(register)!;
     const mode = (entry >> 8) & 7;
-    if (mode === DELIVERY_MODE.EXTINT) {
-      if (level) this.options.connections.interruptArrived();
-    } else if (level && (!before || (entry & LVT.LEVEL && mode === DELIVERY_MODE.FIXED)))
+    if (
+      mode !== DELIVERY_MODE.EXTINT &&
+      level &&
+      (!before || (entry & LVT.LEVEL && mode === DELIVERY_MODE.FIXED))
+    )
       this.signal(register);
   }
 
@@ -306,7 +338,7 @@ export class LocalApic implements Device {
       case REGISTER.VERSION:
         return 0x14 | (MAXIMUM_LVT_ENTRY << 16) | (this.options.directedEndOfInterrupt ? 1 << 24 : 0);
       case REGISTER.TASK_PRIORITY:
-        return this.taskPriorityValue;
+        return this.taskPriority;
       case REGISTER.ARBITRATION_PRIORITY:
       case REGISTER.PROCESSOR_PRIORITY:
         return this.processorPriority;
@@ -444,11 +476,11 @@ export class LocalApic implements Device {
   }
 
   /** A local interrupt source fires: its LVT entry says what becomes of it. */
-  private signal(register: number): void {
+  private signal(register: number): boolean {
     const entry = this.lvt.get(register)!;
-    if (entry & LVT.MASK || this.modeValue === 'disabled') return;
+    if (entry & LVT.MASK || this.modeValue === 'disabled') return false;
     const withDeliveryMode = register !== REGISTER.LVT_TIMER && register !== REGISTER.LVT_ERROR;
-    this.receive({
+    return this.receive({
       vector: entry & LVT.VECTOR,
       deliveryMode: withDeliveryMode ? (entry >> 8) & 7 : DELIVERY_MODE.FIXED,
       destination: this.id,

@@ -78,7 +78,7 @@ export class MemoryRegionError extends Error {
 const SILENT: CostSink = { charge: () => {} };
 
 /** The user process's address space: where in host-physical memory one of its addresses is. */
-export type UserAddressTranslation = (userspaceAddress: number) => HostPhysicalAddress;
+export type UserAddressTranslation = (userspaceAddress: number) => number;
 
 export class MemorySlots {
   private published: SlotArray = [];

@@ -3,24 +3,17 @@
  * Page Table Mechanism). The processor walks them by itself; KVM only writes them.
  */
 
+import { EPT_ENTRY, encodeEptPointer, MEMORY_TYPE } from '../../architecture/vmx/ept.js';
 import { type CostSink, operation } from '../../host/cost/operations.js';
 import { type GuestPhysicalAddress, type HostPhysicalAddress, hostPhysical } from '../../memory/addresses.js';
 import type { PhysicalMemory } from '../../memory/physical-memory.js';
 
 const TABLE_WRITE = operation('EPT table write');
 
-/** Bits of an entry (29.3.2, Tables 29-1 to 29-6). */
-export const EPT_ENTRY = {
-  READ: 1n << 0n,
-  WRITE: 1n << 1n,
-  EXECUTE: 1n << 2n,
-  MEMORY_TYPE_SHIFT: 3n,
-  IGNORE_PAT: 1n << 6n,
-  LARGE_PAGE: 1n << 7n,
-  ADDRESS: 0x000f_ffff_ffff_f000n,
-} as const;
 const ALL_ACCESS = EPT_ENTRY.READ | EPT_ENTRY.WRITE | EPT_ENTRY.EXECUTE;
-const WRITE_BACK = 6n;
+const LEAF = ALL_ACCESS | (MEMORY_TYPE.WB << EPT_ENTRY.MEMORY_TYPE_SHIFT) | EPT_ENTRY.IGNORE_PAT;
+/** Bits 51:12 of an entry. */
+const ADDRESS = 0x000f_ffff_ffff_f000n;
 const LEVELS = 4;
 
 /** Pages for tables, zeroed, and their return. */
@@ -45,7 +38,7 @@ export class ExtendedPageTables {
 
   /** EPT pointer: write-back, a walk of four levels (25.6.11 Extended-Page-Table Pointer). */
   get pointer(): bigint {
-    return BigInt(this.root) | (BigInt(LEVELS - 1) << 3n) | WRITE_BACK;
+    return encodeEptPointer(this.root);
   }
 
   /**
@@ -57,18 +50,16 @@ export class ExtendedPageTables {
     for (let current = LEVELS; current > level; current--) {
       const entryAddress = this.entryAddress(table, guest, current);
       const entry = this.memory.read64(entryAddress);
-      if (entry & ALL_ACCESS && !(entry & EPT_ENTRY.LARGE_PAGE)) table = tableOf(entry);
+      if (isTable(entry)) table = tableOf(entry);
       else {
         table = this.pages.allocatePage();
-        this.writeEntry(entryAddress, BigInt(table) | ALL_ACCESS, costs);
+        this.writeEntry(entryAddress, table, ALL_ACCESS, costs);
       }
     }
-    const leaf =
-      BigInt(host) | ALL_ACCESS | (WRITE_BACK << EPT_ENTRY.MEMORY_TYPE_SHIFT) | EPT_ENTRY.IGNORE_PAT;
     const entryAddress = this.entryAddress(table, guest, level);
     const old = this.memory.read64(entryAddress);
-    if (level === 2 && old & ALL_ACCESS && !(old & EPT_ENTRY.LARGE_PAGE)) this.freeTables(tableOf(old), 1);
-    this.writeEntry(entryAddress, level === 1 ? leaf : leaf | EPT_ENTRY.LARGE_PAGE, costs);
+    if (level === 2 && isTable(old)) this.freeTables(tableOf(old), 1);
+    this.writeEntry(entryAddress, host, level === 1 ? LEAF : LEAF | EPT_ENTRY.LARGE_PAGE, costs);
   }
 
   /** Removes every mapping (kvm_mmu_zap_all). The caller invalidates what the processors have cached. */
@@ -76,16 +67,16 @@ export class ExtendedPageTables {
     for (let index = 0; index < 512; index++) {
       const entryAddress = hostPhysical(this.root + 8 * index);
       const entry = this.memory.read64(entryAddress);
-      if (!(entry & ALL_ACCESS)) continue;
+      if (!isTable(entry)) continue;
       this.freeTables(tableOf(entry), LEVELS - 1);
-      this.writeEntry(entryAddress, 0n, costs);
+      this.writeEntry(entryAddress, 0, 0, costs);
     }
   }
 
   private freeTables(table: HostPhysicalAddress, level: number): void {
     for (let index = 0; level > 1 && index < 512; index++) {
       const entry = this.memory.read64(hostPhysical(table + 8 * index));
-      if (entry & ALL_ACCESS && !(entry & EPT_ENTRY.LARGE_PAGE)) this.freeTables(tableOf(entry), level - 1);
+      if (isTable(entry)) this.freeTables(tableOf(entry), level - 1);
     }
     this.pages.freePage(table);
   }
@@ -94,10 +85,16 @@ export class ExtendedPageTables {
     return hostPhysical(table + 8 * (Math.floor(guest / sizeAtLevel(level)) % 512));
   }
 
-  private writeEntry(address: HostPhysicalAddress, entry: bigint, costs: CostSink): void {
-    this.memory.write64(address, entry);
+  private writeEntry(address: HostPhysicalAddress, target: number, bits: number, costs: CostSink): void {
+    this.memory.write64(address, BigInt(target) | BigInt(bits));
     costs.charge(TABLE_WRITE);
   }
 }
 
-const tableOf = (entry: bigint): HostPhysicalAddress => hostPhysical(Number(entry & EPT_ENTRY.ADDRESS));
+const tableOf = (entry: bigint): HostPhysicalAddress => hostPhysical(Number(entry & ADDRESS));
+
+/** The entry is present and refers to a table, not to a page. */
+function isTable(entry: bigint): boolean {
+  const bits = Number(entry & 0xffn);
+  return (bits & ALL_ACCESS) !== 0 && (bits & EPT_ENTRY.LARGE_PAGE) === 0;
+}
