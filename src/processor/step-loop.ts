@@ -113,7 +113,7 @@ export class StepLoop {
     if (intercepts?.externalInterruptExiting)
       return intercepts.externalInterrupt(owner.interrupts) ? 'vm-exit' : undefined;
     if (!enabled) return undefined;
-    return stopAfter(deliverInterrupt(owner, owner.interrupts.acknowledge()));
+    return this.afterDelivery(deliverInterrupt(owner, owner.interrupts.acknowledge()));
   }
 
   /** One instruction, with everything that has to be looked at around a single one. */
@@ -128,7 +128,7 @@ export class StepLoop {
     observer?.after(this.lastCompleted);
     if (shadowed && owner.shadowSettings === shadowSettings) owner.interruptShadow = 'none';
     if (stop === undefined && trap && this.lastCompleted)
-      return stopAfter(raiseFault(owner, new GuestFault(VECTOR.DB, undefined, BigInt(DR6.BS))));
+      return this.afterDelivery(raiseFault(owner, new GuestFault(VECTOR.DB, undefined, BigInt(DR6.BS))));
     return stop;
   }
 
@@ -275,7 +275,7 @@ export class StepLoop {
       case OUTCOME.SHUTDOWN:
         return 'shutdown';
       case OUTCOME.AGAIN:
-        this.spend(0, this.engine.cyclesOf(instruction.encoding));
+        this.spend(0, this.engine.costs.cyclesOf(instruction.encoding));
         return undefined;
       case OUTCOME.NEXT:
       case OUTCOME.HALTED:
@@ -289,7 +289,7 @@ export class StepLoop {
     }
     if (outcome === OUTCOME.HALTED) owner.halted = true;
     this.lastCompleted = true;
-    this.spend(1, this.engine.cyclesOf(instruction.encoding));
+    this.spend(1, this.engine.costs.cyclesOf(instruction.encoding));
     return undefined;
   }
 
@@ -309,17 +309,18 @@ export class StepLoop {
   private deliver(problem: unknown): StopKind | undefined {
     this.stepNext = false;
     const { owner } = this;
-    if (problem instanceof GuestFault) return stopAfter(raiseFault(owner, problem));
+    if (problem instanceof GuestFault) return this.afterDelivery(raiseFault(owner, problem));
     if (problem instanceof VmExitSignal && owner.intercepts !== null) {
       owner.intercepts.exit(problem);
       return 'vm-exit';
     }
     throw problem;
   }
-}
 
-function stopAfter(delivery: Delivery): StopKind | undefined {
-  if (delivery === DELIVERY.EXITED) return 'vm-exit';
-  if (delivery === DELIVERY.SHUTDOWN) return 'shutdown';
-  return undefined;
+  private afterDelivery(delivery: Delivery): StopKind | undefined {
+    if (delivery === DELIVERY.EXITED) return 'vm-exit';
+    if (delivery === DELIVERY.SHUTDOWN) return 'shutdown';
+    this.spend(0, this.engine.costs.eventDelivery);
+    return undefined;
+  }
 }

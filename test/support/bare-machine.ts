@@ -18,6 +18,8 @@ export interface BareMachine {
 export interface BareMachineOptions {
   readonly ramSize?: number;
   readonly recordsSize?: number;
+  /** Bytes of linear memory behind RAM that belong to nobody. */
+  readonly guard?: number;
   readonly ports?: PortBus;
   readonly mmio?: MmioBus;
   readonly interrupts?: InterruptSource;
@@ -38,9 +40,11 @@ export const PAGE_TABLES = 0x1000;
 export function createBareMachine(options: BareMachineOptions = {}): BareMachine {
   const ramSize = options.ramSize ?? 0x400000;
   const plan = planAddresses(1, ramSize, options.recordsSize ?? 0x100000);
-  const linearMemory = new WebAssembly.Memory({ initial: plan.wasmPages });
+  const linearMemory = new WebAssembly.Memory({
+    initial: plan.wasmPages + Math.ceil((options.guard ?? 0) / 0x10000),
+  });
   const memory = new PhysicalMemory(linearMemory, plan.ram, ramSize);
-  const engine = new Engine(linearMemory, plan, memory, () => 1);
+  const engine = new Engine(linearMemory, plan, memory, { cyclesOf: () => 1, eventDelivery: 1 });
   const processor = new Processor({
     engine,
     number: 0,

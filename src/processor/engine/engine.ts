@@ -13,6 +13,14 @@ import { BlockBuilder } from './block-builder.js';
 import { CodeCache } from './code-cache.js';
 import { HandlerTable } from './handler-table.js';
 
+/** What guest code costs, in cycles. Every cost is at least 1, so that a run's budget bounds whatever the guest does. */
+export interface GuestCosts {
+  /** One execution of an instruction, or one iteration of a repeated string instruction that runs in TypeScript. */
+  cyclesOf(encoding: Encoding): number;
+  /** Delivery of an exception or interrupt through the IDT. */
+  readonly eventDelivery: number;
+}
+
 /** What the engine needs of a processor when generated code calls back. */
 export interface EngineClient {
   readonly buffer: TranslationBuffer;
@@ -32,19 +40,16 @@ export class Engine {
   private readonly clients: EngineClient[] = [];
   /** The whole linear memory. */
   readonly view: DataView;
-  readonly cyclesOf: (encoding: Encoding) => number;
+  readonly costs: GuestCosts;
 
-  /**
-   * @param cyclesOf cycles that one execution of an instruction costs, at least 1
-   */
   constructor(
     linearMemory: WebAssembly.Memory,
     plan: AddressPlan,
     memory: PhysicalMemory,
-    cyclesOf: (encoding: Encoding) => number,
+    costs: GuestCosts,
   ) {
     this.plan = plan;
-    this.cyclesOf = cyclesOf;
+    this.costs = costs;
     this.memory = memory;
     this.linearMemory = linearMemory;
     this.view = new DataView(linearMemory.buffer);
@@ -66,7 +71,9 @@ export class Engine {
       commit: (processor, record) => this.clients[processorNumber(processor)]!.commit(record),
       divide: (processor, high, low, divisor) => this.divide(processor, high, low, divisor),
     });
-    this.builder = new BlockBuilder(linearMemory, this.cache, this.handlers, cyclesOf);
+    this.builder = new BlockBuilder(linearMemory, this.cache, this.handlers, (encoding) =>
+      costs.cyclesOf(encoding),
+    );
   }
 
   /** Makes a processor known; they come in the order of their numbers. */
