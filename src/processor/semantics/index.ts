@@ -172,7 +172,7 @@ export const SEMANTICS: ReadonlyMap<string, Semantics> = new Map<string, Semanti
   // Miscellaneous
   ...forAll(miscellaneous.doNothing, 'NOP', 'LFENCE', 'MFENCE', 'SFENCE', 'ENDBR32', 'ENDBR64'),
   ...forAll(miscellaneous.doNothing, 'PREFETCHNTA', 'PREFETCHT0', 'PREFETCHT1', 'PREFETCHT2', 'PREFETCHW'),
-  ...forAll(miscellaneous.doNothing, ...HINTS),
+  ...forAll(miscellaneous.doNothing, 'PREFETCH', 'PREFETCHWT1', ...HINTS),
   ...forAll(miscellaneous.probeRead, 'CLFLUSH', 'CLFLUSHOPT', 'CLWB'),
   ...forAll(miscellaneous.undefinedInstruction, 'UD0', 'UD1', 'UD2'),
 ]);
