@@ -34,7 +34,7 @@ import {
   type LoopOwner,
   type RunLimits,
   StepLoop,
-  type StopKind,
+  type Stop,
 } from './step-loop.js';
 
 /** What the machine gives a processor. */
@@ -138,12 +138,12 @@ export class Processor implements LoopOwner, EngineClient, LinearAccessContext {
    * Executes until a limit is reached or something needs the caller. Faults of the guest are delivered to it.
    * @throws UnimplementedInstructionError, UnimplementedFeatureError
    */
-  run(limits: RunLimits): StopKind {
+  run(limits: RunLimits): Stop {
     return this.loop.run(limits);
   }
 
   /** Executes one instruction (or one iteration of a repeated one), after taking a pending interrupt. */
-  step(): StopKind {
+  step(): Stop {
     return this.loop.run({ cycles: 1, instructions: 1 });
   }
 

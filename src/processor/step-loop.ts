@@ -27,13 +27,25 @@ export interface RunLimits {
 
 export type StopKind =
   /** A limit was reached. */
-  | 'limit'
+  | 'budget'
   /** A VM exit took place: the processor is in root operation. */
   | 'vm-exit'
   /** HLT outside of interception: waiting for an interrupt. */
   | 'halt'
   /** Triple fault outside of VMX non-root operation. */
   | 'shutdown';
+
+/** Why a run ended. */
+export interface Stop {
+  readonly kind: StopKind;
+}
+
+const STOPS: Readonly<Record<StopKind, Stop>> = {
+  budget: { kind: 'budget' },
+  'vm-exit': { kind: 'vm-exit' },
+  halt: { kind: 'halt' },
+  shutdown: { kind: 'shutdown' },
+};
 
 /** Watches each instruction; while there is one, execution goes instruction by instruction. */
 export interface InstructionObserver {
@@ -81,13 +93,17 @@ export class StepLoop {
   }
 
   /** Executes until a limit is reached or something needs the caller. */
-  run(limits: RunLimits): StopKind {
+  run(limits: RunLimits): Stop {
     this.cycles = Math.min(limits.cycles, MAXIMUM_SLICE);
     this.instructions = Math.min(limits.instructions, MAXIMUM_SLICE);
     this.stepNext = false;
+    return STOPS[this.runUntilStop()];
+  }
+
+  private runUntilStop(): StopKind {
     const { owner } = this;
     for (;;) {
-      if (this.cycles <= 0 || this.instructions <= 0) return 'limit';
+      if (this.cycles <= 0 || this.instructions <= 0) return 'budget';
       const interrupted = this.takeInterrupts();
       if (interrupted !== undefined) return interrupted;
       if (owner.halted) return 'halt';

@@ -47,7 +47,7 @@ describe('the step loop', () => {
       rbx += BigInt(edx);
       edx = ((edx << 5) | (edx >>> 27)) >>> 0;
     }
-    expect(processor.run({ cycles: UNLIMITED, instructions: UNLIMITED })).toBe('halt');
+    expect(processor.run({ cycles: UNLIMITED, instructions: UNLIMITED }).kind).toBe('halt');
     expect(processor.instructionsRetired).toBe(7 * 1000 + 1);
     expect(processor.state.readGpr(GPR.RBX)).toBe(rbx);
     expect(processor.state.readGpr(GPR.RDX)).toBe(BigInt(edx));
@@ -64,7 +64,7 @@ describe('the step loop', () => {
         processor.state.writeGpr(GPR.R8, 200n);
       }
       for (let n = 0; n < count; n++) stepped.step();
-      expect(ran.run({ cycles: UNLIMITED, instructions: count })).toBe('limit');
+      expect(ran.run({ cycles: UNLIMITED, instructions: count }).kind).toBe('budget');
       expect(ran.instructionsRetired).toBe(count);
       expect(snapshot(ran)).toEqual(snapshot(stepped));
     },
@@ -75,7 +75,7 @@ describe('the step loop', () => {
       const { processor } = machineWith(LOOP);
       processor.state.writeGpr(GPR.RSI, BigInt(DATA));
       processor.state.writeGpr(GPR.R8, 200n);
-      expect(processor.run({ cycles, instructions: UNLIMITED })).toBe('limit');
+      expect(processor.run({ cycles, instructions: UNLIMITED }).kind).toBe('budget');
       expect(processor.timeStampCounter).toBe(cycles);
     }
   });
@@ -83,7 +83,7 @@ describe('the step loop', () => {
   it('sees code that the running block itself changes', () => {
     // mov byte [rip+1], 0x2a (the immediate of the next instruction); mov al, 0x11; hlt
     const { processor } = machineWith([0xc6, 0x05, 0x01, 0, 0, 0, 0x2a, 0xb0, 0x11, 0xf4]);
-    expect(processor.run({ cycles: UNLIMITED, instructions: UNLIMITED })).toBe('halt');
+    expect(processor.run({ cycles: UNLIMITED, instructions: UNLIMITED }).kind).toBe('halt');
     expect(processor.state.readGpr(GPR.RAX)).toBe(0x2an);
     expect(processor.instructionsRetired).toBe(3);
   });
@@ -95,7 +95,7 @@ describe('the step loop', () => {
       0xc3, 0x83, 0xf8, 0x09, 0x72, 0xe9, 0xf4,
     ];
     const { processor } = machineWith(code);
-    expect(processor.run({ cycles: UNLIMITED, instructions: UNLIMITED })).toBe('halt');
+    expect(processor.run({ cycles: UNLIMITED, instructions: UNLIMITED }).kind).toBe('halt');
     // `inc ebx` ran in iterations 1 to 4 only; from the 5th on it was jumped over.
     expect(processor.state.readGpr(GPR.RBX)).toBe(4n);
   });
@@ -107,7 +107,7 @@ describe('the step loop', () => {
       CODE + 0xffb,
     );
     processor.state.writeGpr(GPR.RBX, BigInt(DATA + 0xffd));
-    expect(processor.run({ cycles: UNLIMITED, instructions: UNLIMITED })).toBe('halt');
+    expect(processor.run({ cycles: UNLIMITED, instructions: UNLIMITED }).kind).toBe('halt');
     expect(processor.state.readGpr(GPR.RCX)).toBe(0x0807060504030201n);
     expect(processor.instructionsRetired).toBe(4);
   });
@@ -121,9 +121,9 @@ describe('the step loop', () => {
       processor.state.writeGpr(GPR.RDI, BigInt(DATA + 0x1000));
       processor.state.writeGpr(GPR.RCX, 100n);
     }
-    expect(whole.processor.run({ cycles: UNLIMITED, instructions: UNLIMITED })).toBe('halt');
+    expect(whole.processor.run({ cycles: UNLIMITED, instructions: UNLIMITED }).kind).toBe('halt');
     let cuts = 0;
-    while (cut.processor.run({ cycles: 7, instructions: UNLIMITED }) === 'limit') cuts++;
+    while (cut.processor.run({ cycles: 7, instructions: UNLIMITED }).kind === 'budget') cuts++;
     expect(cuts).toBeGreaterThan(10);
     expect(whole.processor.instructionsRetired).toBe(2);
     expect(snapshot(cut.processor)).toEqual(snapshot(whole.processor));

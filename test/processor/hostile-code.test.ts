@@ -126,7 +126,8 @@ describe('hostile code', () => {
       try {
         // A fault costs no instruction: bounded by cycles of a few rounds instead.
         for (let round = 0; round < 4; round++)
-          if (processor.run({ cycles: 4 * INSTRUCTIONS, instructions: INSTRUCTIONS / 4 }) !== 'limit') break;
+          if (processor.run({ cycles: 4 * INSTRUCTIONS, instructions: INSTRUCTIONS / 4 }).kind !== 'budget')
+            break;
       } catch (problem) {
         if (
           !(problem instanceof UnimplementedInstructionError || problem instanceof UnimplementedFeatureError)
