@@ -15,7 +15,6 @@ import { UnimplementedFeatureError, UnimplementedInstructionError } from './erro
 import { DELIVERY, type Delivery, deliverInterrupt, raiseFault } from './events/delivery.js';
 import { DR6 } from './events/event.js';
 import { STATE } from './state/layout.js';
-import { systemInstructionFor } from './system/index.js';
 
 /** How long a run may last. The first bound that is reached ends it at an instruction boundary. */
 export interface RunLimits {
@@ -228,7 +227,8 @@ export class StepLoop {
         return this.deliver(new GuestFault(vector, errorCode < 0 ? undefined : errorCode));
       }
       case EXIT.SYSTEM:
-        return this.runSystemInstruction(this.rewind(record));
+        this.rewind(record);
+        return this.runSystemInstruction(record);
       default:
         throw new Error(
           `generated code was left for unknown reason ${view.getInt32(STATE.EXIT_REASON, true)}`,
@@ -257,27 +257,41 @@ export class StepLoop {
   /** Gives back what was paid for the instructions of the record's block from `skip` after the record's on. */
   private refund(record: number, skip: number): void {
     const block = this.engine.cache.blockOf(record);
-    const position = this.engineView.getUint8(record + RECORD.POSITION) + skip;
+    const position = this.positionOf(record) + skip;
     this.spend(position - block.instructions.length, -(block.cyclesFrom[position] as number));
   }
 
-  private get engineView(): DataView {
-    return this.engine.view;
+  private positionOf(record: number): number {
+    return this.engine.view.getUint8(record + RECORD.POSITION);
   }
 
   /** Puts the processor to the start of the record's instruction and gives back what follows. */
-  private rewind(record: number): Instruction {
+  private rewind(record: number): void {
     this.refund(record, 0);
     const block = this.engine.cache.blockOf(record);
-    const position = this.engineView.getUint8(record + RECORD.POSITION);
-    this.owner.state.rip = BigInt.asUintN(64, block.rip + BigInt(block.offsets[position]!));
-    return block.instructions[position]!;
+    const { view } = this;
+    // A block lies within a page: the offset never carries into the upper half.
+    view.setInt32(STATE.RIP, block.ripLow + (block.offsets[this.positionOf(record)] as number), true);
+    view.setInt32(STATE.RIP + 4, block.ripHigh, true);
   }
 
-  private runSystemInstruction(instruction: Instruction): StopKind | undefined {
+  /** Puts RIP behind an instruction that starts at it. */
+  private advance(instruction: Instruction): void {
+    const { view } = this;
+    const next = view.getUint32(STATE.RIP, true) + instruction.length;
+    view.setUint32(STATE.RIP, next, true);
+    if (next > 0xffffffff && instruction.codeSize === 64)
+      view.setUint32(STATE.RIP + 4, view.getUint32(STATE.RIP + 4, true) + 1, true);
+  }
+
+  private runSystemInstruction(record: number): StopKind | undefined {
     const { owner } = this;
-    const execute = systemInstructionFor(instruction.encoding);
+    const block = this.engine.cache.blockOf(record);
+    const position = block.instructions.length - 1;
+    const instruction = block.instructions[position] as Instruction;
+    const execute = block.system;
     if (execute === undefined) throw this.unimplemented(instruction);
+    const cycles = block.cyclesFrom[position] as number;
     let outcome: Outcome;
     try {
       outcome = execute(owner, instruction);
@@ -291,21 +305,18 @@ export class StepLoop {
       case OUTCOME.SHUTDOWN:
         return 'shutdown';
       case OUTCOME.AGAIN:
-        this.spend(0, this.engine.costs.cyclesOf(instruction.encoding));
+        this.spend(0, cycles);
         return undefined;
       case OUTCOME.NEXT:
       case OUTCOME.HALTED:
-        owner.state.rip = BigInt.asUintN(
-          instruction.codeSize === 64 ? 64 : 32,
-          owner.state.rip + BigInt(instruction.length),
-        );
+        this.advance(instruction);
         break;
       case OUTCOME.JUMPED:
         break;
     }
     if (outcome === OUTCOME.HALTED) owner.halted = true;
     this.lastCompleted = true;
-    this.spend(1, this.engine.costs.cyclesOf(instruction.encoding));
+    this.spend(1, cycles);
     return undefined;
   }
 

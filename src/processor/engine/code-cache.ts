@@ -5,6 +5,7 @@
 
 import type { Instruction } from '../../instruction-set/instruction.js';
 import type { PhysicalMemory } from '../../memory/physical-memory.js';
+import type { SystemInstruction } from '../core.js';
 import { RECORD } from './records.js';
 
 /** A straight run of decoded instructions within one page. */
@@ -12,6 +13,9 @@ export interface Block {
   /** Linear-memory address of its first record. */
   readonly record: number;
   readonly rip: bigint;
+  /** The halves of `rip`, signed. */
+  readonly ripLow: number;
+  readonly ripHigh: number;
   readonly physical: number;
   readonly lengthInBytes: number;
   /** Where an instruction that crosses into another page goes on, -1 for none: such blocks are never linked. */
@@ -20,6 +24,8 @@ export interface Block {
   /** At most one instruction, for stepping. */
   readonly single: boolean;
   readonly instructions: readonly Instruction[];
+  /** What the last instruction does when it runs in TypeScript; undefined also for one without an implementation. */
+  readonly system: SystemInstruction | undefined;
   /** Byte offset of instruction n from the block's start; one more for the end. */
   readonly offsets: readonly number[];
   /** Cycles of instructions n … last; one more, 0. */
