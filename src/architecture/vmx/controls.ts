@@ -1,0 +1,81 @@
+/** Bits of the VM-execution, VM-exit and VM-entry controls (SDM Vol. 3C, 24.6 to 24.8). */
+
+/** Pin-Based VM-Execution Controls (24.6.1, Table 24-5). */
+export const PIN_BASED = {
+  EXTERNAL_INTERRUPT_EXITING: 1 << 0,
+  NMI_EXITING: 1 << 3,
+  VIRTUAL_NMIS: 1 << 5,
+  ACTIVATE_VMX_PREEMPTION_TIMER: 1 << 6,
+  PROCESS_POSTED_INTERRUPTS: 1 << 7,
+} as const;
+
+/** Primary Processor-Based VM-Execution Controls (24.6.2, Table 24-6). Unsigned. */
+export const PRIMARY = {
+  INTERRUPT_WINDOW_EXITING: 1 << 2,
+  USE_TSC_OFFSETTING: 1 << 3,
+  HLT_EXITING: 1 << 7,
+  INVLPG_EXITING: 1 << 9,
+  MWAIT_EXITING: 1 << 10,
+  RDPMC_EXITING: 1 << 11,
+  RDTSC_EXITING: 1 << 12,
+  CR3_LOAD_EXITING: 1 << 15,
+  CR3_STORE_EXITING: 1 << 16,
+  CR8_LOAD_EXITING: 1 << 19,
+  CR8_STORE_EXITING: 1 << 20,
+  USE_TPR_SHADOW: 1 << 21,
+  NMI_WINDOW_EXITING: 1 << 22,
+  MOV_DR_EXITING: 1 << 23,
+  UNCONDITIONAL_IO_EXITING: 1 << 24,
+  USE_IO_BITMAPS: 1 << 25,
+  MONITOR_TRAP_FLAG: 1 << 27,
+  USE_MSR_BITMAPS: 1 << 28,
+  MONITOR_EXITING: 1 << 29,
+  PAUSE_EXITING: 1 << 30,
+  ACTIVATE_SECONDARY_CONTROLS: 0x80000000,
+} as const;
+
+/** Secondary Processor-Based VM-Execution Controls (24.6.2, Table 24-7). */
+export const SECONDARY = {
+  VIRTUALIZE_APIC_ACCESSES: 1 << 0,
+  ENABLE_EPT: 1 << 1,
+  DESCRIPTOR_TABLE_EXITING: 1 << 2,
+  ENABLE_RDTSCP: 1 << 3,
+  VIRTUALIZE_X2APIC_MODE: 1 << 4,
+  ENABLE_VPID: 1 << 5,
+  WBINVD_EXITING: 1 << 6,
+  UNRESTRICTED_GUEST: 1 << 7,
+  APIC_REGISTER_VIRTUALIZATION: 1 << 8,
+  VIRTUAL_INTERRUPT_DELIVERY: 1 << 9,
+  PAUSE_LOOP_EXITING: 1 << 10,
+  RDRAND_EXITING: 1 << 11,
+  ENABLE_INVPCID: 1 << 12,
+  ENABLE_VM_FUNCTIONS: 1 << 13,
+  VMCS_SHADOWING: 1 << 14,
+  ENABLE_PML: 1 << 17,
+  EPT_VIOLATION_VE: 1 << 18,
+  ENABLE_XSAVES: 1 << 20,
+} as const;
+
+/** VM-Exit Controls (24.7.1, Table 24-10). */
+export const EXIT_CONTROL = {
+  SAVE_DEBUG_CONTROLS: 1 << 2,
+  HOST_ADDRESS_SPACE_SIZE: 1 << 9,
+  LOAD_IA32_PERF_GLOBAL_CTRL: 1 << 12,
+  ACKNOWLEDGE_INTERRUPT_ON_EXIT: 1 << 15,
+  SAVE_IA32_PAT: 1 << 18,
+  LOAD_IA32_PAT: 1 << 19,
+  SAVE_IA32_EFER: 1 << 20,
+  LOAD_IA32_EFER: 1 << 21,
+  SAVE_VMX_PREEMPTION_TIMER: 1 << 22,
+} as const;
+
+/** VM-Entry Controls (24.8.1, Table 24-12). */
+export const ENTRY_CONTROL = {
+  LOAD_DEBUG_CONTROLS: 1 << 2,
+  IA32E_MODE_GUEST: 1 << 9,
+  ENTRY_TO_SMM: 1 << 10,
+  DEACTIVATE_DUAL_MONITOR_TREATMENT: 1 << 11,
+  LOAD_IA32_PERF_GLOBAL_CTRL: 1 << 13,
+  LOAD_IA32_PAT: 1 << 14,
+  LOAD_IA32_EFER: 1 << 15,
+} as const;

@@ -1,0 +1,432 @@
+/**
+ * VMX non-root operation: which instructions and events cause VM exits, and what those that don't do otherwise
+ * than outside of it (SDM Vol. 3C, Chapter 25 VMX Non-Root Operation).
+ */
+
+import { SEGMENT } from '../../architecture/registers.js';
+import { VECTOR } from '../../architecture/vectors.js';
+import { PIN_BASED, PRIMARY, SECONDARY } from '../../architecture/vmx/controls.js';
+import {
+  CR_ACCESS_TYPE,
+  encodeCrQualification,
+  encodeDrQualification,
+  encodeIoQualification,
+  encodeLmswQualification,
+  encodeTaskSwitchQualification,
+} from '../../architecture/vmx/exit-qualifications.js';
+import { EXIT_REASON } from '../../architecture/vmx/exit-reasons.js';
+import { encodeStringIoInformation } from '../../architecture/vmx/instruction-information.js';
+import { encodeInterruption, INTERRUPTION_TYPE } from '../../architecture/vmx/interruption-information.js';
+import { type Instruction, NO_REGISTER, PREFIX } from '../../instruction-set/instruction.js';
+import { hostPhysical, type LinearAddress } from '../../memory/addresses.js';
+import type {
+  Intercepts,
+  InterruptSource,
+  ProcessorCore,
+  ProcessorEvent,
+  VmExitSignal,
+} from '../../processor/core.js';
+import type { ExitInformation } from '../exit/exit-information.js';
+import { interruptionOf } from '../exit/record-exit-information.js';
+import { ioExits, msrExits } from './bitmaps.js';
+import { cltsEffect, lmswExits, lmswResult, merge, visible, writeExits } from './control-register-rules.js';
+import { exceptionExits, exceptionQualification, resumeFlagOf } from './exception-rules.js';
+import type { ExecutionControls } from './execution-controls.js';
+import { instructionInformation } from './instruction-information.js';
+
+const VMX_INSTRUCTION_REASON: ReadonlyMap<string, number> = new Map([
+  ['VMCALL', EXIT_REASON.VMCALL],
+  ['VMCLEAR', EXIT_REASON.VMCLEAR],
+  ['VMLAUNCH', EXIT_REASON.VMLAUNCH],
+  ['VMPTRLD', EXIT_REASON.VMPTRLD],
+  ['VMPTRST', EXIT_REASON.VMPTRST],
+  ['VMREAD', EXIT_REASON.VMREAD],
+  ['VMRESUME', EXIT_REASON.VMRESUME],
+  ['VMWRITE', EXIT_REASON.VMWRITE],
+  ['VMXOFF', EXIT_REASON.VMOFF],
+  ['VMXON', EXIT_REASON.VMON],
+  ['INVEPT', EXIT_REASON.INVEPT],
+  ['INVVPID', EXIT_REASON.INVVPID],
+]);
+
+const GDTR_OR_IDTR: ReadonlySet<string> = new Set(['SGDT', 'SIDT', 'LGDT', 'LIDT']);
+
+/** INT n, INT3, INTO, INT1: their exits have an instruction length. */
+const isSoftware = (event: ProcessorEvent): boolean =>
+  event.type === 'software-exception' || event.type === 'privileged-software-exception';
+
+/** Offset of VTPR in the virtual-APIC page (29.1.1). */
+const VIRTUAL_TPR = 0x80;
+
+export class NonRootOperation implements Intercepts {
+  readonly tprShadowDoor = {
+    read: (): bigint => BigInt(this.virtualTpr() >> 4),
+    write: (value: bigint): boolean => this.writeVirtualTpr(Number(value) << 4),
+  };
+  private readonly core: ProcessorCore;
+  private readonly controls: ExecutionControls;
+  private readonly leave: (information: ExitInformation) => void;
+  /** Length of the MOV to CR8 under way, for the trap-like exit after it. */
+  private cr8WriteLength = 0;
+
+  /** @param leave performs the VM exit */
+  constructor(
+    core: ProcessorCore,
+    controls: ExecutionControls,
+    leave: (information: ExitInformation) => void,
+  ) {
+    this.core = core;
+    this.controls = controls;
+    this.leave = leave;
+  }
+
+  /**
+   * @param instructionLength length of the instruction that made the access. The manual leaves it undefined for
+   * most of these exits; processors give it for APIC accesses, and hypervisors rely on that to skip the instruction.
+   */
+  exit(signal: VmExitSignal, instructionLength?: number): void {
+    this.leave({
+      reason: signal.reason,
+      qualification: signal.qualification,
+      guestPhysicalAddress: signal.guestPhysicalAddress,
+      guestLinearAddress: signal.guestLinearAddress,
+      duringDelivery: true,
+      resumeFlag: 'set',
+      ...(instructionLength === undefined ? {} : { instructionLength }),
+    });
+  }
+
+  exception(event: ProcessorEvent): boolean {
+    if (event.type === 'nmi') return this.nmi();
+    if (!exceptionExits(this.controls, event)) return false;
+    this.leave({
+      reason: EXIT_REASON.EXCEPTION_NMI,
+      qualification: exceptionQualification(event),
+      interruptionInformation: interruptionOf(event),
+      // A double fault that exits is not an exit during delivery of the event that led to it (27.2.4).
+      duringDelivery: event.vector !== VECTOR.DF && this.core.eventInDelivery !== event,
+      resumeFlag: resumeFlagOf(event),
+      ...(event.errorCode === undefined ? {} : { interruptionErrorCode: event.errorCode }),
+      ...(isSoftware(event) ? { instructionLength: event.instructionLength } : {}),
+    });
+    return true;
+  }
+
+  /** A non-maskable interrupt is about to be delivered. After an exit due to it NMIs are blocked. */
+  nmi(): boolean {
+    if (!this.controls.hasPinBased(PIN_BASED.NMI_EXITING)) return false;
+    this.leave({
+      reason: EXIT_REASON.EXCEPTION_NMI,
+      interruptionInformation: encodeInterruption(VECTOR.NMI, INTERRUPTION_TYPE.NMI, false),
+    });
+    this.core.nmiBlocked = true;
+    return true;
+  }
+
+  tripleFault(): boolean {
+    this.leave({ reason: EXIT_REASON.TRIPLE_FAULT });
+    return true;
+  }
+
+  taskSwitch(selector: number, source: 'call' | 'iret' | 'jmp' | 'gate', instructionLength: number): boolean {
+    this.leave({
+      reason: EXIT_REASON.TASK_SWITCH,
+      qualification: encodeTaskSwitchQualification(selector, source),
+      instructionLength,
+      duringDelivery: source === 'gate',
+    });
+    return true;
+  }
+
+  get externalInterruptExiting(): boolean {
+    return this.controls.hasPinBased(PIN_BASED.EXTERNAL_INTERRUPT_EXITING);
+  }
+
+  externalInterrupt(source: InterruptSource): boolean {
+    if (!this.externalInterruptExiting) return false;
+    this.leave({
+      reason: EXIT_REASON.EXTERNAL_INTERRUPT,
+      interruptionInformation: this.acknowledges
+        ? encodeInterruption(source.acknowledge(), INTERRUPTION_TYPE.EXTERNAL_INTERRUPT, false)
+        : 0,
+    });
+    return true;
+  }
+  /** "Acknowledge interrupt on exit"; a VM-exit control, set at VM entry. */
+  acknowledges = false;
+
+  get interruptWindowExiting(): boolean {
+    return this.controls.hasPrimary(PRIMARY.INTERRUPT_WINDOW_EXITING);
+  }
+  interruptWindow(): boolean {
+    return this.exitIf(this.interruptWindowExiting, EXIT_REASON.INTERRUPT_WINDOW);
+  }
+  get nmiWindowExiting(): boolean {
+    return this.controls.hasPrimary(PRIMARY.NMI_WINDOW_EXITING);
+  }
+  /** Asked at instruction boundaries when nothing blocks NMIs (no virtual-NMI blocking, no blocking by MOV SS or STI). */
+  nmiWindow(): boolean {
+    return this.exitIf(this.nmiWindowExiting, EXIT_REASON.NMI_WINDOW);
+  }
+
+  cpuid(instruction: Instruction): boolean {
+    return this.instructionExit(EXIT_REASON.CPUID, instruction);
+  }
+  invd(instruction: Instruction): boolean {
+    return this.instructionExit(EXIT_REASON.INVD, instruction);
+  }
+  xsetbv(instruction: Instruction): boolean {
+    return this.instructionExit(EXIT_REASON.XSETBV, instruction);
+  }
+  hlt(instruction: Instruction): boolean {
+    return this.primaryExit(PRIMARY.HLT_EXITING, EXIT_REASON.HLT, instruction);
+  }
+  wbinvd(instruction: Instruction): boolean {
+    return (
+      this.controls.hasSecondary(SECONDARY.WBINVD_EXITING) &&
+      this.instructionExit(EXIT_REASON.WBINVD, instruction)
+    );
+  }
+  invlpg(instruction: Instruction, linearAddress: LinearAddress): boolean {
+    return (
+      this.controls.hasPrimary(PRIMARY.INVLPG_EXITING) &&
+      this.instructionExit(EXIT_REASON.INVLPG, instruction, linearAddress)
+    );
+  }
+  rdtsc(instruction: Instruction): boolean {
+    return this.primaryExit(PRIMARY.RDTSC_EXITING, EXIT_REASON.RDTSC, instruction);
+  }
+  rdtscp(instruction: Instruction): boolean {
+    return this.primaryExit(PRIMARY.RDTSC_EXITING, EXIT_REASON.RDTSCP, instruction);
+  }
+  /** RDTSCP raises #UD unless "enable RDTSCP" is 1 (25.3). */
+  get rdtscpEnabled(): boolean {
+    return this.controls.hasSecondary(SECONDARY.ENABLE_RDTSCP);
+  }
+  rdpmc(instruction: Instruction): boolean {
+    return this.primaryExit(PRIMARY.RDPMC_EXITING, EXIT_REASON.RDPMC, instruction);
+  }
+  monitor(instruction: Instruction): boolean {
+    return this.primaryExit(PRIMARY.MONITOR_EXITING, EXIT_REASON.MONITOR_INSTRUCTION, instruction);
+  }
+  /** Qualification 1 if the monitor hardware is armed; it never is here. */
+  mwait(instruction: Instruction): boolean {
+    return this.primaryExit(PRIMARY.MWAIT_EXITING, EXIT_REASON.MWAIT_INSTRUCTION, instruction);
+  }
+  pause(instruction: Instruction): boolean {
+    return this.primaryExit(PRIMARY.PAUSE_EXITING, EXIT_REASON.PAUSE_INSTRUCTION, instruction);
+  }
+
+  vmxInstruction(instruction: Instruction, displacement: bigint): boolean {
+    const reason = VMX_INSTRUCTION_REASON.get(instruction.encoding.mnemonic);
+    if (reason === undefined) return false;
+    this.leave({
+      reason,
+      qualification: displacement,
+      instructionLength: instruction.length,
+      instructionInformation: instructionInformation(instruction),
+      resumeFlag: 'clear',
+    });
+    return true;
+  }
+
+  descriptorTable(instruction: Instruction, displacement: bigint): boolean {
+    if (!this.controls.hasSecondary(SECONDARY.DESCRIPTOR_TABLE_EXITING)) return false;
+    this.leave({
+      reason: GDTR_OR_IDTR.has(instruction.encoding.mnemonic) ? EXIT_REASON.GDTR_IDTR : EXIT_REASON.LDTR_TR,
+      qualification: displacement,
+      instructionLength: instruction.length,
+      instructionInformation: instructionInformation(instruction),
+      resumeFlag: 'clear',
+    });
+    return true;
+  }
+
+  readMsr(instruction: Instruction, index: number): boolean {
+    return (
+      msrExits(this.core.memory, this.controls, index, false) &&
+      this.instructionExit(EXIT_REASON.MSR_READ, instruction)
+    );
+  }
+  writeMsr(instruction: Instruction, index: number): boolean {
+    return (
+      msrExits(this.core.memory, this.controls, index, true) &&
+      this.instructionExit(EXIT_REASON.MSR_WRITE, instruction)
+    );
+  }
+
+  io(
+    instruction: Instruction,
+    port: number,
+    sizeInBytes: number,
+    direction: 'in' | 'out',
+    linearAddress: LinearAddress | undefined,
+  ): boolean {
+    if (!ioExits(this.core.memory, this.controls, port, sizeInBytes)) return false;
+    const isString = linearAddress !== undefined;
+    const segment =
+      direction === 'in'
+        ? SEGMENT.ES
+        : instruction.segmentOverride === NO_REGISTER
+          ? SEGMENT.DS
+          : instruction.segmentOverride;
+    this.leave({
+      reason: EXIT_REASON.IO_INSTRUCTION,
+      qualification: encodeIoQualification({
+        port,
+        sizeInBytes,
+        direction,
+        string: isString,
+        rep: isString && (instruction.prefixes & (PREFIX.REP | PREFIX.REPNE)) !== 0,
+        immediate: instruction.encoding.operands.some((operand) => operand.slot === 'immediate'),
+      }),
+      instructionLength: instruction.length,
+      resumeFlag: 'clear',
+      guestLinearAddress: linearAddress,
+      ...(isString
+        ? { instructionInformation: encodeStringIoInformation(instruction.addressSize, segment) }
+        : {}),
+    });
+    return true;
+  }
+
+  readDebugRegister(instruction: Instruction, number: number, gpr: number): boolean {
+    return (
+      this.controls.hasPrimary(PRIMARY.MOV_DR_EXITING) &&
+      this.instructionExit(EXIT_REASON.DR_ACCESS, instruction, encodeDrQualification(number, true, gpr))
+    );
+  }
+  writeDebugRegister(instruction: Instruction, number: number, gpr: number): boolean {
+    return (
+      this.controls.hasPrimary(PRIMARY.MOV_DR_EXITING) &&
+      this.instructionExit(EXIT_REASON.DR_ACCESS, instruction, encodeDrQualification(number, false, gpr))
+    );
+  }
+
+  writeCr0(instruction: Instruction, value: bigint, gpr: number): bigint | undefined {
+    const { cr0Mask, cr0Shadow } = this.controls;
+    if (!writeExits(value, cr0Mask, cr0Shadow)) return merge(value, this.core.state.cr0, cr0Mask);
+    this.crExit(instruction, 0, CR_ACCESS_TYPE.MOV_TO, gpr);
+    return undefined;
+  }
+  writeCr4(instruction: Instruction, value: bigint, gpr: number): bigint | undefined {
+    const { cr4Mask, cr4Shadow } = this.controls;
+    if (!writeExits(value, cr4Mask, cr4Shadow)) return merge(value, this.core.state.cr4, cr4Mask);
+    this.crExit(instruction, 4, CR_ACCESS_TYPE.MOV_TO, gpr);
+    return undefined;
+  }
+  visibleCr0(): bigint {
+    return BigInt(visible(this.core.state.cr0, this.controls.cr0Mask, this.controls.cr0Shadow));
+  }
+  visibleCr4(): bigint {
+    return BigInt(visible(this.core.state.cr4, this.controls.cr4Mask, this.controls.cr4Shadow));
+  }
+  writeCr3(instruction: Instruction, value: bigint, gpr: number): boolean {
+    const { controls } = this;
+    if (!controls.hasPrimary(PRIMARY.CR3_LOAD_EXITING)) return false;
+    for (let n = 0; n < controls.cr3TargetCount; n++) if (controls.cr3Targets[n] === value) return false;
+    return this.crExit(instruction, 3, CR_ACCESS_TYPE.MOV_TO, gpr);
+  }
+  readCr3(instruction: Instruction, gpr: number): boolean {
+    return (
+      this.controls.hasPrimary(PRIMARY.CR3_STORE_EXITING) &&
+      this.crExit(instruction, 3, CR_ACCESS_TYPE.MOV_FROM, gpr)
+    );
+  }
+  writeCr8(instruction: Instruction, _value: bigint, gpr: number): boolean {
+    this.cr8WriteLength = instruction.length;
+    return (
+      this.controls.hasPrimary(PRIMARY.CR8_LOAD_EXITING) &&
+      this.crExit(instruction, 8, CR_ACCESS_TYPE.MOV_TO, gpr)
+    );
+  }
+  readCr8(instruction: Instruction, gpr: number): boolean {
+    return (
+      this.controls.hasPrimary(PRIMARY.CR8_STORE_EXITING) &&
+      this.crExit(instruction, 8, CR_ACCESS_TYPE.MOV_FROM, gpr)
+    );
+  }
+  get tprShadow(): { read(): bigint; write(value: bigint): boolean } | undefined {
+    return this.controls.hasPrimary(PRIMARY.USE_TPR_SHADOW) ? this.tprShadowDoor : undefined;
+  }
+  clts(instruction: Instruction): 'exited' | 'clear' | 'ignore' {
+    const effect = cltsEffect(this.controls.cr0Mask, this.controls.cr0Shadow);
+    if (effect === 'exited') this.crExit(instruction, 0, CR_ACCESS_TYPE.CLTS, 0);
+    return effect;
+  }
+  lmsw(
+    instruction: Instruction,
+    source: number,
+    memoryAddress: LinearAddress | undefined,
+  ): number | undefined {
+    const { cr0Mask, cr0Shadow } = this.controls;
+    if (!lmswExits(source, cr0Mask, cr0Shadow)) return lmswResult(source, this.core.state.cr0, cr0Mask);
+    this.leave({
+      reason: EXIT_REASON.CR_ACCESS,
+      qualification: encodeLmswQualification(source, memoryAddress !== undefined),
+      instructionLength: instruction.length,
+      guestLinearAddress: memoryAddress,
+      resumeFlag: 'clear',
+    });
+    return undefined;
+  }
+
+  get tscOffset(): bigint {
+    return this.controls.tscOffset;
+  }
+
+  /** VTPR, 8 bits. Processors read it as 0 where the virtual-APIC page is not in RAM. */
+  virtualTpr(): number {
+    const address = this.controls.virtualApicPage + VIRTUAL_TPR;
+    return this.core.memory.contains(address, 4) ? this.core.memory.read8(hostPhysical(address)) : 0;
+  }
+
+  /** TPR below threshold after VM entry (26.7.7): asked with TPR shadow and APIC-access virtualization. */
+  tprBelowThreshold(): boolean {
+    return this.virtualTpr() >> 4 < this.controls.tprThreshold;
+  }
+
+  /** Writes VTPR and does TPR virtualization (29.1.2): true when that exits, behind the instruction. */
+  private writeVirtualTpr(tpr: number): boolean {
+    const address = this.controls.virtualApicPage + VIRTUAL_TPR;
+    if (this.core.memory.contains(address, 4)) this.core.memory.write32(hostPhysical(address), tpr);
+    if (!this.tprBelowThreshold()) return false;
+    this.leave({
+      reason: EXIT_REASON.TPR_BELOW_THRESHOLD,
+      instructionLength: this.cr8WriteLength,
+      afterInstruction: true,
+      resumeFlag: 'clear',
+    });
+    return true;
+  }
+
+  private exitIf(condition: boolean, reason: number): boolean {
+    if (condition) this.leave({ reason });
+    return condition;
+  }
+
+  private instructionExit(
+    reason: number,
+    instruction: Instruction,
+    qualification: number | bigint = 0,
+  ): true {
+    this.leave({ reason, qualification, instructionLength: instruction.length, resumeFlag: 'clear' });
+    return true;
+  }
+
+  private primaryExit(
+    control: (typeof PRIMARY)[keyof typeof PRIMARY],
+    reason: number,
+    instruction: Instruction,
+  ): boolean {
+    return this.controls.hasPrimary(control) && this.instructionExit(reason, instruction);
+  }
+
+  private crExit(instruction: Instruction, register: number, type: number, gpr: number): true {
+    return this.instructionExit(
+      EXIT_REASON.CR_ACCESS,
+      instruction,
+      encodeCrQualification(register, type, gpr),
+    );
+  }
+}

@@ -1,0 +1,129 @@
+/**
+ * Where the fields lie in a VMCS region, and to which group of checks each belongs. The manual leaves the format of VMCS
+ * data to the implementation (SDM Vol. 3C, 24.2 Format of the VMCS Region).
+ */
+
+import { FIELD_TYPE, fieldType, UNSUPPORTED_FIELDS, VMCS } from '../architecture/vmx/vmcs-fields.js';
+
+/** Header of the region, in 32-bit words. */
+export const REGION_WORD = {
+  REVISION_IDENTIFIER: 0,
+  ABORT_INDICATOR: 1,
+  LAUNCH_STATE: 2,
+} as const;
+const HEADER_WORDS = 4;
+
+export const LAUNCH_STATE = { CLEAR: 0, LAUNCHED: 1 } as const;
+
+/**
+ * Groups of fields that one set of VM-entry checks looks at. A VMWRITE that changes a field marks its group; VM entry
+ * repeats only checks of which some group is marked.
+ */
+export const GROUP = {
+  EXECUTION_CONTROLS: 1 << 0,
+  /** Execution controls that no check looks at: masks, shadows, exception bitmap, TSC offset. */
+  EXECUTION_VALUES: 1 << 1,
+  EXIT_CONTROLS: 1 << 2,
+  ENTRY_CONTROLS: 1 << 3,
+  ENTRY_EVENT: 1 << 4,
+  HOST: 1 << 5,
+  GUEST_REGISTERS: 1 << 6,
+  GUEST_SEGMENTS: 1 << 7,
+  GUEST_DESCRIPTOR_TABLES: 1 << 8,
+  GUEST_FLAGS: 1 << 9,
+  GUEST_NON_REGISTER: 1 << 10,
+  GUEST_PDPTES: 1 << 11,
+} as const;
+export const ALL_GROUPS = (1 << 12) - 1;
+
+const EXECUTION_VALUES: ReadonlySet<number> = new Set<number>([
+  VMCS.TSC_OFFSET,
+  VMCS.EXECUTIVE_VMCS_POINTER,
+  VMCS.EXCEPTION_BITMAP,
+  VMCS.PAGE_FAULT_ERROR_CODE_MASK,
+  VMCS.PAGE_FAULT_ERROR_CODE_MATCH,
+  VMCS.CR0_GUEST_HOST_MASK,
+  VMCS.CR4_GUEST_HOST_MASK,
+  VMCS.CR0_READ_SHADOW,
+  VMCS.CR4_READ_SHADOW,
+  VMCS.CR3_TARGET_VALUE_0,
+  VMCS.CR3_TARGET_VALUE_1,
+  VMCS.CR3_TARGET_VALUE_2,
+  VMCS.CR3_TARGET_VALUE_3,
+]);
+
+const EXIT_CONTROLS: ReadonlySet<number> = new Set<number>([
+  VMCS.VM_EXIT_CONTROLS,
+  VMCS.VM_EXIT_MSR_STORE_ADDRESS,
+  VMCS.VM_EXIT_MSR_STORE_COUNT,
+  VMCS.VM_EXIT_MSR_LOAD_ADDRESS,
+  VMCS.VM_EXIT_MSR_LOAD_COUNT,
+]);
+
+const ENTRY_CONTROLS: ReadonlySet<number> = new Set<number>([
+  VMCS.VM_ENTRY_CONTROLS,
+  VMCS.VM_ENTRY_MSR_LOAD_ADDRESS,
+  VMCS.VM_ENTRY_MSR_LOAD_COUNT,
+]);
+
+const ENTRY_EVENT: ReadonlySet<number> = new Set<number>([
+  VMCS.VM_ENTRY_INTERRUPTION_INFORMATION,
+  VMCS.VM_ENTRY_EXCEPTION_ERROR_CODE,
+  VMCS.VM_ENTRY_INSTRUCTION_LENGTH,
+]);
+
+function controlGroup(encoding: number): number {
+  if (EXECUTION_VALUES.has(encoding)) return GROUP.EXECUTION_VALUES;
+  if (EXIT_CONTROLS.has(encoding)) return GROUP.EXIT_CONTROLS;
+  if (ENTRY_CONTROLS.has(encoding)) return GROUP.ENTRY_CONTROLS;
+  return ENTRY_EVENT.has(encoding) ? GROUP.ENTRY_EVENT : GROUP.EXECUTION_CONTROLS;
+}
+
+function guestGroup(encoding: number, name: string): number {
+  if (/^GUEST_(ES|CS|SS|DS|FS|GS|LDTR|TR)_/.test(name)) return GROUP.GUEST_SEGMENTS;
+  if (/^GUEST_(GDTR|IDTR)_/.test(name)) return GROUP.GUEST_DESCRIPTOR_TABLES;
+  if (/^GUEST_PDPTE/.test(name)) return GROUP.GUEST_PDPTES;
+  // Segment checks depend on RFLAGS.VM.
+  if (encoding === VMCS.GUEST_RFLAGS) return GROUP.GUEST_FLAGS | GROUP.GUEST_SEGMENTS;
+  if (encoding === VMCS.GUEST_RIP || encoding === VMCS.GUEST_RSP) return GROUP.GUEST_FLAGS;
+  if (
+    encoding === VMCS.VMCS_LINK_POINTER ||
+    encoding === VMCS.GUEST_ACTIVITY_STATE ||
+    encoding === VMCS.GUEST_INTERRUPTIBILITY_STATE ||
+    encoding === VMCS.GUEST_PENDING_DEBUG_EXCEPTIONS ||
+    encoding === VMCS.GUEST_SMBASE
+  )
+    return GROUP.GUEST_NON_REGISTER;
+  return GROUP.GUEST_REGISTERS;
+}
+
+function groupOf(encoding: number, name: string): number {
+  switch (fieldType(encoding)) {
+    case FIELD_TYPE.CONTROL:
+      return controlGroup(encoding);
+    case FIELD_TYPE.GUEST_STATE:
+      return guestGroup(encoding, name);
+    case FIELD_TYPE.HOST_STATE:
+      return GROUP.HOST;
+    default:
+      return 0;
+  }
+}
+
+const ENCODINGS = 0x8000;
+
+/** First 32-bit word of a field's 8-byte slot within the region by encoding (bit 0 clear); -1 for unsupported fields. */
+export const SLOT = new Int16Array(ENCODINGS).fill(-1);
+/** `GROUP` bits by encoding. */
+export const FIELD_GROUP = new Uint16Array(ENCODINGS);
+
+/** Encodings of the supported fields in ascending order. */
+export const SUPPORTED_FIELDS: readonly number[] = Object.values(VMCS).filter(
+  (encoding) => !UNSUPPORTED_FIELDS.has(encoding),
+);
+
+for (const [number, encoding] of SUPPORTED_FIELDS.entries()) SLOT[encoding] = HEADER_WORDS + number * 2;
+for (const [name, encoding] of Object.entries(VMCS)) FIELD_GROUP[encoding] = groupOf(encoding, name);
+
+/** Words of the region in use, header included. */
+export const REGION_WORDS_USED = HEADER_WORDS + SUPPORTED_FIELDS.length * 2;

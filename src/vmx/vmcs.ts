@@ -1,0 +1,144 @@
+/** The current VMCS: its fields, read and written where they lie in host-physical memory. */
+
+import {
+  FIELD_TYPE,
+  FIELD_WIDTH,
+  fieldName,
+  fieldType,
+  fieldWidth,
+  isHighAccess,
+} from '../architecture/vmx/vmcs-fields.js';
+import type { PhysicalMemory } from '../memory/physical-memory.js';
+import { ALL_GROUPS, FIELD_GROUP, REGION_WORD, SLOT } from './vmcs-layout.js';
+
+/** The VMX interface was used in a way that no processor could answer. A mistake of the caller, not of a guest. */
+export class VmxMisuseError extends Error {
+  readonly code = 'vmx-misuse';
+  constructor(message: string) {
+    super(message);
+    this.name = 'VmxMisuseError';
+  }
+}
+
+const TWO_TO_32 = 0x100000000;
+
+export class Vmcs {
+  /** All of RAM as 32-bit words. */
+  readonly words: Int32Array;
+  /** Index in `words` of the current region; -1 without current VMCS. */
+  base = -1;
+  /** `GROUP` bits of which a field changed since the checks that look at it passed. */
+  dirty: number = ALL_GROUPS;
+
+  constructor(memory: PhysicalMemory) {
+    this.words = new Int32Array(memory.bytes.buffer, memory.bytes.byteOffset, memory.sizeInBytes >> 2);
+  }
+
+  /** Low 32 bits of a field as a signed number; fields are given by their encoding with bit 0 clear. */
+  low(field: number): number {
+    return this.words[this.base + SLOT[field]!]!;
+  }
+  /** Low 32 bits, unsigned. */
+  unsigned(field: number): number {
+    return this.words[this.base + SLOT[field]!]! >>> 0;
+  }
+  /** High 32 bits of a 64-bit field, signed. */
+  high(field: number): number {
+    return this.words[this.base + SLOT[field]! + 1]!;
+  }
+  /** Value of a field, unsigned. */
+  value(field: number): bigint {
+    const word = this.base + SLOT[field]!;
+    return (BigInt(this.words[word + 1]! >>> 0) << 32n) | BigInt(this.words[word]! >>> 0);
+  }
+  /** Value of a 64-bit field as a number; exact below 2^53, which holds for physical addresses. */
+  number(field: number): number {
+    const word = this.base + SLOT[field]!;
+    return (this.words[word + 1]! >>> 0) * TWO_TO_32 + (this.words[word]! >>> 0);
+  }
+
+  /** Writes both halves without looking at the field's width or access; marks the field's group if it changes. */
+  store(field: number, low: number, high: number): void {
+    const word = this.base + SLOT[field]!;
+    if (this.words[word] === (low | 0) && this.words[word + 1] === (high | 0)) return;
+    this.words[word] = low;
+    this.words[word + 1] = high;
+    this.dirty |= FIELD_GROUP[field]!;
+  }
+  store64(field: number, value: bigint): void {
+    this.store(field, Number(value & 0xffffffffn), Number((value >> 32n) & 0xffffffffn));
+  }
+
+  header(word: number): number {
+    return this.words[this.base + word]!;
+  }
+  setLaunchState(state: number): void {
+    this.words[this.base + REGION_WORD.LAUNCH_STATE] = state;
+  }
+
+  /** True when VMREAD and VMWRITE know the encoding (SDM Vol. 3C, 24.11.2). */
+  static supports(encoding: number): boolean {
+    if (encoding < 0 || encoding >= SLOT.length) return false;
+    if (SLOT[encoding & ~1]! < 0) return false;
+    return !isHighAccess(encoding) || fieldWidth(encoding) === FIELD_WIDTH.BITS_64;
+  }
+
+  static isReadOnly(encoding: number): boolean {
+    return fieldType(encoding) === FIELD_TYPE.READ_ONLY_DATA;
+  }
+
+  /** What VMREAD gives for a supported encoding: zero-extended. */
+  read(encoding: number): bigint {
+    return isHighAccess(encoding) ? BigInt(this.high(encoding & ~1) >>> 0) : this.value(encoding);
+  }
+
+  /** What VMWRITE does for a supported, writable encoding: the value is truncated to the field's width. */
+  write(encoding: number, value: bigint): void {
+    const low = Number(value & 0xffffffffn);
+    const field = encoding & ~1;
+    if (isHighAccess(encoding)) this.store(field, this.low(field), low);
+    else this.storeTruncated(field, low, Number((value >> 32n) & 0xffffffffn));
+  }
+
+  readNumber(encoding: number): number {
+    const slot = encoding >= 0 && encoding < ENCODING_LIMIT ? SLOT[encoding]! : -1;
+    if (slot < 0) throw new VmxMisuseError(`VMREAD of unsupported field ${fieldName(encoding)}`);
+    const word = this.base + slot;
+    const high = this.words[word + 1]! >>> 0;
+    const low = this.words[word]! >>> 0;
+    if (high === 0) return low;
+    if (high > 0x1fffff)
+      throw new VmxMisuseError(`${fieldName(encoding)} has more than 53 bits: read it as a bigint`);
+    return high * TWO_TO_32 + low;
+  }
+
+  writeNumber(encoding: number, value: number): void {
+    if (encoding < 0 || encoding >= ENCODING_LIMIT || SLOT[encoding]! < 0)
+      throw new VmxMisuseError(`VMWRITE of unsupported field ${fieldName(encoding)}`);
+    if (Vmcs.isReadOnly(encoding))
+      throw new VmxMisuseError(`VMWRITE of read-only field ${fieldName(encoding)}`);
+    if (value >= 0 && value < TWO_TO_32) {
+      this.storeTruncated(encoding, value, 0);
+      return;
+    }
+    if (!Number.isSafeInteger(value) || value < 0)
+      throw new VmxMisuseError(`VMWRITE of ${value} to ${fieldName(encoding)}: not an unsigned integer`);
+    this.storeTruncated(encoding, value % TWO_TO_32, Math.floor(value / TWO_TO_32));
+  }
+
+  private storeTruncated(field: number, low: number, high: number): void {
+    switch (fieldWidth(field)) {
+      case FIELD_WIDTH.BITS_16:
+        this.store(field, low & 0xffff, 0);
+        return;
+      case FIELD_WIDTH.BITS_32:
+        this.store(field, low, 0);
+        return;
+      default:
+        this.store(field, low, high);
+    }
+  }
+}
+
+/** Encodings with bit 0 set have no slot of their own, so the number variants refuse them. */
+const ENCODING_LIMIT = SLOT.length;
