@@ -74,8 +74,7 @@ export function deliverInLongMode(core: ProcessorCore, event: ProcessorEvent, in
   const newPrivilege = isConforming(target.accessRights) ? oldPrivilege : privilegeOf(target.accessRights);
   const oldStack = Stack.current(core).pointer;
   let pointer = oldStack;
-  if (gate.interruptStack !== 0)
-    pointer = readTaskStack64(core, TSS64.IST_BASE + (gate.interruptStack - 1) * 8);
+  if (gate.interruptStack !== 0) pointer = readTaskStack64(core, TSS64.IST_BASE + gate.interruptStack * 8);
   else if (newPrivilege !== oldPrivilege) pointer = readTaskStack64(core, TSS64.RSP0 + newPrivilege * 8);
   if (!isCanonical(gate.offset)) raiseGeneralProtection();
 
