@@ -150,6 +150,8 @@ export class SystemGuest {
     this.load(LAYOUT.CALL_TARGET, [0xf4]);
     this.write64(LAYOUT.TSS + 4, BigInt(LAYOUT.RING0_STACK));
     this.write64(LAYOUT.TSS + 36, BigInt(LAYOUT.IST1));
+    // No I/O permission bitmap: it would begin beyond the limit.
+    this.write64(LAYOUT.TSS + 96, 0x68n << 48n);
   }
 
   setGate(vector: number, [low, high]: readonly [bigint, bigint]): void {
