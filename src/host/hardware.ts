@@ -4,7 +4,7 @@ import type { HostPhysicalAddress } from '../memory/addresses.js';
 import type { ProcessorCore } from '../processor/core.js';
 
 export interface RunLimits {
-  /** Virtual cycles after which to stop; at least one instruction runs unless an event comes first. */
+  /** Ends at the first instruction boundary at which so many cycles have passed; interrupts are looked at first. */
   readonly cycles: number;
   readonly instructions: number;
 }
@@ -15,6 +15,8 @@ export interface RunStop {
 
 /** A processor that can run guest code and counts the cycles in `timeStampCounter`. */
 export interface HardwareProcessor extends ProcessorCore {
+  /** Instructions completed since reset. */
+  readonly instructionsRetired: number;
   run(limits: RunLimits): RunStop;
 }
 

@@ -100,7 +100,7 @@ export class LedgerAccount {
     for (const [reason, row] of this.rows.entries()) {
       if (row === undefined) continue;
       for (let index = 0; index < ROW_SIZE; index++) {
-        if (row.counts[index] === 0) continue;
+        if (row.counts[index] === 0 && row.cycles[index] === 0) continue;
         yield {
           reason,
           stage: Math.floor(index / OPERATION_COUNT) as Stage,

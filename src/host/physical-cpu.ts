@@ -7,7 +7,7 @@ import { CR0 } from '../architecture/control-registers.js';
 import { SEGMENT } from '../architecture/registers.js';
 import { VMCS } from '../architecture/vmx/vmcs-fields.js';
 import type { HostPhysicalAddress } from '../memory/addresses.js';
-import type { InterruptSource } from '../processor/core.js';
+import type { CpuidResult, InterruptSource } from '../processor/core.js';
 import { STATE } from '../processor/state/layout.js';
 import type { ProcessorState } from '../processor/state/processor-state.js';
 import { type CostSink, operation } from './cost/operations.js';
@@ -42,6 +42,7 @@ const OP = {
   LOAD_SEGMENT: operation('load segment register'),
   SWAPGS: operation('SWAPGS'),
   RDTSC: operation('RDTSC'),
+  CPUID: operation('CPUID'),
   SAVE_GPRS: operation('save guest GPRs'),
   LOAD_GPRS: operation('load guest GPRs'),
   DISABLE_INTERRUPTS: operation('disable interrupts'),
@@ -62,6 +63,16 @@ export interface HostDescriptors {
   readonly tssLimit: number;
   readonly gdtBase: bigint;
   readonly gdtLimit: number;
+}
+
+/** The guest that a CPU runs, as far as the transition concerns it. */
+export interface GuestContext {
+  /** GPRs: 16 × 64 bits as 32-bit words. */
+  readonly registerWords: Int32Array;
+  /** VM entry is complete, guest code comes next. */
+  entered(): void;
+  /** Guest code has ended with a VM exit of this basic reason; nothing of the exit has been charged yet. */
+  left(reason: number): void;
 }
 
 /** Why guest code stopped running. */
@@ -92,6 +103,7 @@ export class PhysicalCpu implements CostSink, InterruptSource {
   private readonly registerWords: Int32Array;
   private readonly startTime: number;
   private charging = true;
+  private readonly runLimits = { cycles: 0, instructions: 0 };
 
   constructor(options: {
     number: number;
@@ -212,6 +224,11 @@ export class PhysicalCpu implements CostSink, InterruptSource {
     return this.now;
   }
 
+  cpuid(leaf: number, subleaf: number): CpuidResult {
+    this.charge(OP.CPUID);
+    return this.processor.cpuid(leaf, subleaf);
+  }
+
   readCr0(): number {
     this.charge(OP.MOV_FROM_CR);
     return this.state.cr0;
@@ -219,6 +236,16 @@ export class PhysicalCpu implements CostSink, InterruptSource {
 
   peekCr0(): number {
     return this.state.cr0;
+  }
+
+  readCr3(): bigint {
+    this.charge(OP.MOV_FROM_CR);
+    return this.state.cr3;
+  }
+
+  readCr4(): number {
+    this.charge(OP.MOV_FROM_CR);
+    return this.state.cr4;
   }
 
   readCr2(): bigint {
@@ -298,6 +325,11 @@ export class PhysicalCpu implements CostSink, InterruptSource {
     this.state.write32(STATE.GDTR_LIMIT, this.descriptors.gdtLimit);
   }
 
+  /** Base of the interrupt descriptor table, as SIDT stores it. */
+  interruptTableBase(): bigint {
+    return this.state.read64(STATE.IDTR_BASE);
+  }
+
   readSegment(number: number): number {
     this.charge(OP.READ_SEGMENT);
     return this.state.segment(number).selector;
@@ -347,6 +379,10 @@ export class PhysicalCpu implements CostSink, InterruptSource {
     return this.vmx.vmread(field);
   }
 
+  vmxon(region: HostPhysicalAddress): void {
+    this.vmx.vmxon(region);
+  }
+
   vmclear(region: HostPhysicalAddress): void {
     this.charge(OP.VMCLEAR);
     this.vmx.vmclear(region);
@@ -370,50 +406,51 @@ export class PhysicalCpu implements CostSink, InterruptSource {
   }
 
   /**
-   * Loads the guest's GPRs (16 × 64 bits as 32-bit words; RSP is in the VMCS) and executes VMLAUNCH or VMRESUME, then
-   * runs guest code until a VM exit or until the simulation wants to pause.
+   * Loads the guest's GPRs (RSP is in the VMCS) and executes VMLAUNCH or VMRESUME, then runs guest code until a VM exit
+   * or until the simulation wants to pause.
    */
-  enterGuest(registers: Int32Array, launched: boolean): GuestStop {
+  enterGuest(guest: GuestContext, launched: boolean): GuestStop {
     this.charge(OP.LOAD_GPRS);
-    this.copyWords(registers, this.registerWords);
+    this.copyWords(guest.registerWords, this.registerWords);
     this.account.setStage(STAGE.BACK_IN_GUEST);
     this.charge(OP.VM_ENTRY);
     const entered = launched ? this.vmx.vmresume() : this.vmx.vmlaunch();
-    return entered ? this.runGuest(registers) : this.leaveGuest(registers);
+    guest.entered();
+    return entered ? this.runGuest(guest) : this.leaveGuest(guest);
   }
 
   /** Goes on with guest code after `enterGuest` or `runGuest` paused. */
-  runGuest(registers: Int32Array): GuestStop {
+  runGuest(guest: GuestContext): GuestStop {
     const { processor, account } = this;
     account.setReason(NO_EXIT);
     account.setStage(STAGE.GUEST);
     for (;;) {
       const before = processor.timeStampCounter;
-      const stop = processor.run({
-        cycles: Math.max(0, Math.min(this.events.nextTime, this.horizon) - before),
-        instructions: this.instructionBudget,
-      });
-      account.add(OP.GUEST_CODE, 1, processor.timeStampCounter - before);
-      switch (stop.kind) {
-        case 'vm-exit':
-          return this.leaveGuest(registers);
-        case 'budget':
-          if (processor.timeStampCounter >= this.horizon || this.instructionBudget <= 0) return 'paused';
-          break;
-        default:
-          throw new Error(`the processor stopped with "${stop.kind}" in VMX non-root operation`);
-      }
+      if (before >= this.horizon || this.instructionBudget <= 0) return 'paused';
+      const instructionsBefore = processor.instructionsRetired;
+      // At least one cycle: an interrupt that is due is taken before the first instruction.
+      this.runLimits.cycles = Math.max(1, Math.min(this.events.nextTime, this.horizon) - before);
+      this.runLimits.instructions = this.instructionBudget;
+      const stop = processor.run(this.runLimits);
+      const instructions = processor.instructionsRetired - instructionsBefore;
+      this.instructionBudget -= instructions;
+      account.add(OP.GUEST_CODE, instructions, processor.timeStampCounter - before);
+      if (stop.kind === 'vm-exit') return this.leaveGuest(guest);
+      if (stop.kind !== 'budget')
+        throw new Error(`the processor stopped with "${stop.kind}" in VMX non-root operation`);
     }
   }
 
-  private leaveGuest(registers: Int32Array): 'vm-exit' {
+  private leaveGuest(guest: GuestContext): 'vm-exit' {
     const { account } = this;
-    account.setReason(this.vmx.vmreadNumber(VMCS.EXIT_REASON) & 0xffff);
+    const reason = this.vmx.vmreadNumber(VMCS.EXIT_REASON) & 0xffff;
+    guest.left(reason);
+    account.setReason(reason);
     account.setStage(STAGE.HOST_ACQUIRES_CONTROL);
     this.charge(OP.VM_EXIT);
     account.setStage(STAGE.EXIT_HANDLER);
     this.charge(OP.SAVE_GPRS);
-    this.copyWords(this.registerWords, registers);
+    this.copyWords(this.registerWords, guest.registerWords);
     return 'vm-exit';
   }
 

@@ -31,12 +31,15 @@ const INTERLEAVING = 10_000;
 export class Scheduler {
   readonly cpus: readonly HostCpu[];
   private readonly threads: HostThread[] = [];
+  /** The CPU whose code runs at this moment of the simulation. */
+  private executing: HostCpu;
   private readonly home = new Map<HostThread, HostCpu>();
   /** Cycles after which a thread has to give way to others that wait. */
   private readonly timeSlice: number;
 
   constructor(cpus: readonly HostCpu[], timeSliceInCycles: number) {
     this.cpus = cpus;
+    this.executing = cpus[0]!;
     this.timeSlice = timeSliceInCycles;
   }
 
@@ -54,9 +57,10 @@ export class Scheduler {
     return cpu;
   }
 
-  /** try_to_wake_up, executed on `waker`. A thread that is about to block will not. */
-  wake(thread: HostThread, waker: HostCpu): void {
+  /** try_to_wake_up, executed on the CPU that runs now. A thread that is about to block will not. */
+  wake(thread: HostThread): void {
     if (thread.state === 'done') return;
+    const waker = this.executing;
     if (thread.state !== 'blocked') {
       thread.wakePending = true;
       return;
@@ -108,6 +112,7 @@ export class Scheduler {
   }
 
   private step(host: HostCpu): void {
+    this.executing = host;
     if (host.current === host.idle && host.runQueue.length === 0) {
       host.idleUntil(Math.min(host.cpu.events.nextTime, host.cpu.horizon));
       host.cpu.takeInterrupts();

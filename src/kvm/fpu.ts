@@ -29,7 +29,7 @@ export function activateFpu(vcpu: Vcpu): void {
   if (vcpu.fpuActive) return;
   vcpu.fpuActive = true;
   const { cpu } = vcpu;
-  const taskSwitched = vcpu.cr0Bits & CR0.TS;
+  const taskSwitched = vcpu.cr0 & CR0.TS;
   const cr0 = cpu.vmreadNumber(VMCS.GUEST_CR0);
   cpu.vmwriteNumber(VMCS.GUEST_CR0, ((cr0 & ~CR0.TS) | taskSwitched) >>> 0);
   updateExceptionBitmap(vcpu);
@@ -37,7 +37,7 @@ export function activateFpu(vcpu: Vcpu): void {
 
 /** The next use of the FPU exits: real CR0.TS is set, #NM is intercepted (vmx_fpu_deactivate). */
 export function deactivateFpu(vcpu: Vcpu): void {
-  if (!vcpu.fpuActive || (vcpu.cr0Bits & CR0.PE) === 0) return;
+  if (!vcpu.fpuActive || (vcpu.cr0 & CR0.PE) === 0) return;
   vcpu.fpuActive = false;
   const { cpu } = vcpu;
   cpu.vmwriteNumber(VMCS.GUEST_CR0, (cpu.vmreadNumber(VMCS.GUEST_CR0) | CR0.TS) >>> 0);

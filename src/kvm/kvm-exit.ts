@@ -21,3 +21,8 @@ export type KvmExit =
   | { readonly reason: 'internal-error'; readonly failure: EmulationFailure };
 
 export type KvmExitReason = KvmExit['reason'];
+
+/** What user space gives back for a read: the bytes of port accesses, or the value of an MMIO read. */
+export type UserSpaceAnswer =
+  | { readonly kind: 'io'; readonly data: Uint8Array }
+  | { readonly kind: 'mmio'; readonly value: bigint };

@@ -30,7 +30,7 @@ function ignoredEferBits(guestEfer: bigint): bigint {
 /** Live MSRs of either list, EFER excepted (setup_msrs): STAR only matters when SYSCALL is enabled. */
 function liveInLongMode(vcpu: Vcpu, msr: SwitchedMsr): boolean {
   if (!vcpu.longModeActive) return false;
-  if (msr.index === MSR.STAR) return (vcpu.eferBits & EFER.SCE) !== 0;
+  if (msr.index === MSR.STAR) return (vcpu.efer & EFER.SCE) !== 0;
   return msr.index !== MSR.EFER && msr.index !== MSR.TSC_AUX;
 }
 

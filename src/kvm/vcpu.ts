@@ -5,13 +5,18 @@
 
 import { CR0, EFER } from '../architecture/control-registers.js';
 import { GPR, SEGMENT, type SegmentNumber } from '../architecture/registers.js';
+import { VECTOR } from '../architecture/vectors.js';
 import { INTERRUPTIBILITY } from '../architecture/vmx/guest-state.js';
 import { VMCS } from '../architecture/vmx/vmcs-fields.js';
 import type { CostSink, OperationNumber } from '../host/cost/operations.js';
 import type { HostCpu } from '../host/host-cpu.js';
-import type { PhysicalCpu } from '../host/physical-cpu.js';
+import type { GuestContext, PhysicalCpu } from '../host/physical-cpu.js';
 import type { HostPhysicalAddress } from '../memory/addresses.js';
 import type { VcpuInterrupts } from './contracts.js';
+import type { CpuidEntry } from './cpuid.js';
+import type { Emulator } from './emulator/emulator.js';
+import { ExitTracker } from './exit-tracker.js';
+import type { KvmExit, UserSpaceAnswer } from './kvm-exit.js';
 import type { Vm } from './vm.js';
 import { VmxState } from './vmx-state.js';
 
@@ -28,10 +33,18 @@ export const REQUEST = {
 /** Registers that live in the VMCS and are read only when somebody asks (VCPU_REGS_RIP, VCPU_REGS_RSP). */
 const CACHED = { RIP: 1, RSP: 2 } as const;
 
+/** Exceptions that, one during the delivery of another, make a double fault (SDM Vol. 3A, Tables 6-4 and 6-5). */
+const CONTRIBUTORY: ReadonlySet<number> = new Set([VECTOR.DE, VECTOR.TS, VECTOR.NP, VECTOR.SS, VECTOR.GP]);
+const makesDoubleFault = (first: number, second: number): boolean =>
+  (CONTRIBUTORY.has(first) && CONTRIBUTORY.has(second)) ||
+  (first === VECTOR.PF && (second === VECTOR.PF || CONTRIBUTORY.has(second)));
+
 /** An exception that waits for injection. */
 export interface PendingException {
   readonly vector: number;
   readonly errorCode: number | undefined;
+  /** #BP and #OF by INT3 and INTO that are delivered again: length of the instruction. */
+  readonly instructionLength?: number;
 }
 
 /** A software interrupt is injected with the length of its instruction. */
@@ -49,7 +62,7 @@ export interface VcpuSegment {
   accessRights: number;
 }
 
-export class Vcpu implements CostSink {
+export class Vcpu implements CostSink, GuestContext {
   readonly id: number;
   readonly vm: Vm;
   /** The physical CPU that the vCPU's thread runs on, or ran on last. */
@@ -68,16 +81,21 @@ export class Vcpu implements CostSink {
   private available = 0;
   private dirty = 0;
 
-  /** Guest-visible control registers and EFER as KVM knows them; the `Bits` are unsigned 32-bit numbers. */
-  cr0Bits = 0;
+  /** Guest-visible control registers and EFER as KVM knows them; 32-bit numbers. */
+  cr0 = 0;
   cr2 = 0n;
   cr3 = 0n;
-  cr4Bits = 0;
-  eferBits = 0;
+  cr4 = 0;
+  efer = 0;
+
+  /** DR0 … DR7. */
+  readonly debugRegisters = [0n, 0n, 0n, 0n, 0n, 0n, 0xffff0ff0n, 0x400n];
 
   /** Bits of `REQUEST`. */
   requests = 0;
   mpState: 'runnable' | 'halted' = 'runnable';
+  /** Halted with interrupts off: only an NMI or INIT could wake it. */
+  haltedForGood = false;
   exception: PendingException | undefined;
   /** An interrupt whose injection has begun and is to be completed. */
   injectedInterrupt: InjectedInterrupt | undefined;
@@ -96,7 +114,16 @@ export class Vcpu implements CostSink {
   /** Image of the host task's registers while the guest's are loaded. */
   readonly hostFpu = new Uint8Array(512);
 
+  /** KVM_SET_CPUID2. */
+  cpuidEntries: readonly CpuidEntry[] = [];
+  private connectedEmulator: Emulator | undefined;
   private interruptController: VcpuInterrupts | undefined;
+  /** The exit that is being handled, for observers. */
+  readonly tracker: ExitTracker;
+  /** What to do with user space's answer to a read, at the start of the next KVM_RUN. */
+  completeAccess: ((answer: UserSpaceAnswer) => KvmExit | undefined) | undefined;
+  answer: UserSpaceAnswer | undefined;
+
   /** Wakes the vCPU's thread when it blocks in HLT; set by the thread. */
   wake: () => void = () => {};
 
@@ -106,6 +133,7 @@ export class Vcpu implements CostSink {
     this.cpu = cpu;
     this.vmcs = vmcs;
     this.vmx = new VmxState(vm.policies.syscallMsrs);
+    this.tracker = new ExitTracker(id, vm);
   }
 
   /** The host kernel's data of the CPU that runs this vCPU. */
@@ -118,24 +146,30 @@ export class Vcpu implements CostSink {
       throw new Error(`vCPU ${this.id} has no interrupt controller`);
     return this.interruptController;
   }
+  get emulator(): Emulator {
+    if (this.connectedEmulator === undefined) throw new Error(`vCPU ${this.id} has no emulator`);
+    return this.connectedEmulator;
+  }
+  connectEmulator(emulator: Emulator): void {
+    this.connectedEmulator = emulator;
+  }
   connectInterrupts(controller: VcpuInterrupts): void {
     this.interruptController = controller;
   }
 
-  get cr0(): bigint {
-    return BigInt(this.cr0Bits >>> 0);
-  }
-  get cr4(): bigint {
-    return BigInt(this.cr4Bits >>> 0);
-  }
-  get efer(): bigint {
-    return BigInt(this.eferBits >>> 0);
-  }
   get pagingEnabled(): boolean {
-    return (this.cr0Bits & CR0.PG) !== 0;
+    return (this.cr0 & CR0.PG) !== 0;
   }
   get longModeActive(): boolean {
-    return (this.eferBits & EFER.LMA) !== 0;
+    return (this.efer & EFER.LMA) !== 0;
+  }
+
+  entered(): void {
+    this.tracker.finish(this.cpu);
+  }
+  left(reason: number): void {
+    this.vm.statistics.exits++;
+    this.tracker.begin(this.cpu, reason);
   }
 
   charge(operation: OperationNumber, times = 1): void {
@@ -252,15 +286,21 @@ export class Vcpu implements CostSink {
     return true;
   }
 
-  /** Queues an exception for the next entry (kvm_queue_exception). */
+  /** Queues an exception for the next entry (kvm_queue_exception); two of them become #DF, three a shutdown. */
   injectException(vector: number, errorCode?: number): void {
-    this.exception = { vector, errorCode };
+    const first = this.exception?.vector;
     this.makeRequest(REQUEST.EVENT);
+    if (first === VECTOR.DF) {
+      this.exception = undefined;
+      this.makeRequest(REQUEST.TRIPLE_FAULT);
+    } else if (first !== undefined && makesDoubleFault(first, vector)) {
+      this.exception = { vector: VECTOR.DF, errorCode: 0 };
+    } else this.exception = { vector, errorCode };
   }
   /** Queues #PF with its linear address (kvm_inject_page_fault). */
   injectPageFault(linearAddress: bigint, errorCode: number): void {
     this.cr2 = linearAddress;
-    this.injectException(14, errorCode);
+    this.injectException(VECTOR.PF, errorCode);
   }
 
   /** An interrupt was requested: wakes the vCPU, or makes it look again before its next entry (kvm_vcpu_kick). */

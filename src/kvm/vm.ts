@@ -2,10 +2,12 @@
 
 import type { Host } from '../host/host.js';
 import type { PhysicalMemory } from '../memory/physical-memory.js';
+import type { TraceSink } from '../trace/events.js';
 import type { IoBus } from './io-bus.js';
 import type { MemorySlots } from './memory-slots.js';
 import type { ExtendedPageTables } from './mmu/extended-page-tables.js';
 import type { Policies } from './policies.js';
+import type { VmxModule } from './vmx-module.js';
 
 /** Counters of the era's debugfs, per VM (kvm-stat). */
 export interface VmStatistics {
@@ -29,10 +31,13 @@ export interface VmStatistics {
 export class Vm {
   readonly policies: Policies;
   readonly host: Host;
+  readonly vmx: VmxModule;
   readonly memorySlots: MemorySlots;
   readonly pioBus: IoBus;
   readonly mmioBus: IoBus;
   readonly extendedPageTables: ExtendedPageTables;
+  /** Observers of exits and injections; set before the VM runs. */
+  trace: TraceSink = {};
   readonly statistics: VmStatistics = {
     exits: 0,
     ioExits: 0,
@@ -53,6 +58,7 @@ export class Vm {
   constructor(options: {
     policies: Policies;
     host: Host;
+    vmx: VmxModule;
     memorySlots: MemorySlots;
     pioBus: IoBus;
     mmioBus: IoBus;
@@ -60,6 +66,7 @@ export class Vm {
   }) {
     this.policies = options.policies;
     this.host = options.host;
+    this.vmx = options.vmx;
     this.memorySlots = options.memorySlots;
     this.pioBus = options.pioBus;
     this.mmioBus = options.mmioBus;

@@ -29,6 +29,9 @@ export class VmxState {
   /** The vCPU was in user space since it last entered the guest: the run loop's data are out of the caches. */
   coldCaches = true;
 
+  /** CR8 and the APIC's TPR work without exits (FlexPriority). */
+  tprShadow = false;
+
   /** Guest values are in FS, GS, KERNEL_GS_BASE and the syscall MSRs (host_state.loaded). */
   hostStateSaved = false;
   hostLdtSelector = 0;

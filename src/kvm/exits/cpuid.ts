@@ -1,0 +1,18 @@
+/** CPUID (exit 10): kvm_emulate_cpuid. */
+
+import { GPR } from '../../architecture/registers.js';
+import { operation } from '../../host/cost/operations.js';
+import { findCpuidEntry } from '../cpuid.js';
+import type { Vcpu } from '../vcpu.js';
+
+const HANDLER = operation('CPUID exit handler');
+
+export function handleCpuid(vcpu: Vcpu): undefined {
+  vcpu.charge(HANDLER);
+  const entry = findCpuidEntry(vcpu.cpuidEntries, vcpu.registerWords[GPR.RAX * 2]! >>> 0);
+  vcpu.writeRegister(GPR.RAX, BigInt(entry?.eax ?? 0));
+  vcpu.writeRegister(GPR.RBX, BigInt(entry?.ebx ?? 0));
+  vcpu.writeRegister(GPR.RCX, BigInt(entry?.ecx ?? 0));
+  vcpu.writeRegister(GPR.RDX, BigInt(entry?.edx ?? 0));
+  vcpu.skipInstruction();
+}

@@ -1,0 +1,148 @@
+/** The inner loop of KVM_RUN in the order of 2.6.32: vcpu_enter_guest, __vcpu_run, kvm_vcpu_block. */
+
+import { RFLAGS } from '../architecture/rflags.js';
+import { encodeEptPointer, INVEPT_TYPE, INVVPID_TYPE } from '../architecture/vmx/ept.js';
+import { VMCS } from '../architecture/vmx/vmcs-fields.js';
+import { operation } from '../host/cost/operations.js';
+import { type HostThread, type ThreadRequest, TIF } from '../host/host-thread.js';
+import { STAGE } from '../host/stages.js';
+import { injectPendingEvent, interruptAllowed } from './event-injection.js';
+import { dispatchExit } from './exits/index.js';
+import { loadGuestFpu } from './fpu.js';
+import { saveHostState } from './host-state.js';
+import type { KvmExit } from './kvm-exit.js';
+import { lockSlotsForReading, unlockSlotsForReading } from './slots-protection.js';
+import { REQUEST, type Vcpu } from './vcpu.js';
+import { afterExit, enterGuest, resumeGuest } from './vmx-vcpu-run.js';
+
+const RUN_LOOP_PASS = operation('run-loop pass');
+const REQUEST_CHECK = operation('request check');
+const PREEMPTION_TOGGLE = operation('preemption toggle');
+const EXIT_DISPATCH = operation('exit dispatch');
+const COLD_CACHES = operation('cold caches after user space');
+
+const RUN_AGAIN: KvmExit = { reason: 'intr' };
+
+/** What vcpu_enter_guest does before the hardware transition. An exit means that it can't be made. */
+function prepareEntry(vcpu: Vcpu, thread: HostThread): KvmExit | 'retry' | undefined {
+  const { cpu, vmx } = vcpu;
+  cpu.setStage(STAGE.GUEST_ENTRY);
+  cpu.charge(RUN_LOOP_PASS);
+  if (vmx.coldCaches) {
+    vmx.coldCaches = false;
+    cpu.charge(COLD_CACHES);
+  }
+  cpu.charge(REQUEST_CHECK);
+  if (vcpu.requests !== 0) {
+    const exit = handleRequests(vcpu);
+    if (exit !== undefined) return exit;
+  }
+  cpu.charge(PREEMPTION_TOGGLE);
+  cpu.setStage(STAGE.GUEST_STATE_RELOADED);
+  saveHostState(vcpu);
+  loadGuestFpu(vcpu);
+  cpu.setStage(STAGE.GUEST_ENTRY);
+  cpu.localIrqDisable();
+  if (vcpu.requests !== 0 || (thread.flags & (TIF.NEED_RESCHED | TIF.SIGNAL_PENDING)) !== 0) {
+    cpu.localIrqEnable();
+    cpu.charge(PREEMPTION_TOGGLE);
+    return 'retry';
+  }
+  injectPendingEvent(vcpu);
+  unlockSlotsForReading(vcpu);
+  return undefined;
+}
+
+function handleRequests(vcpu: Vcpu): KvmExit | undefined {
+  const { cpu } = vcpu;
+  vcpu.checkRequest(REQUEST.MIGRATE_TIMER);
+  if (vcpu.checkRequest(REQUEST.MMU_RELOAD))
+    cpu.invept(INVEPT_TYPE.SINGLE_CONTEXT, encodeEptPointer(vcpu.vm.extendedPageTables.root));
+  if (vcpu.checkRequest(REQUEST.TLB_FLUSH)) {
+    cpu.invvpid(INVVPID_TYPE.SINGLE_CONTEXT, vcpu.id + 1, 0n);
+    cpu.invept(INVEPT_TYPE.SINGLE_CONTEXT, encodeEptPointer(vcpu.vm.extendedPageTables.root));
+  }
+  if (vcpu.checkRequest(REQUEST.TRIPLE_FAULT)) return { reason: 'shutdown' };
+  // Events are looked for on every entry.
+  vcpu.checkRequest(REQUEST.EVENT);
+  return undefined;
+}
+
+/** From the return of vmx_vcpu_run to the handler's answer. */
+function finishExit(vcpu: Vcpu): KvmExit | undefined {
+  const { cpu } = vcpu;
+  afterExit(vcpu);
+  cpu.localIrqEnable();
+  cpu.charge(PREEMPTION_TOGGLE);
+  lockSlotsForReading(vcpu);
+  // With EPT the guest changes CR3 without an exit.
+  if (vcpu.pagingEnabled) vcpu.cr3 = cpu.vmread(VMCS.GUEST_CR3);
+  cpu.charge(EXIT_DISPATCH);
+  cpu.setStage(STAGE.KERNEL_HANDLER);
+  return dispatchExit(vcpu);
+}
+
+/** __vcpu_run: until user space is needed. Yields when the thread blocks or is preempted. */
+export function* runVcpu(vcpu: Vcpu, thread: HostThread): Generator<ThreadRequest, KvmExit, void> {
+  lockSlotsForReading(vcpu);
+  for (;;) {
+    const exit = vcpu.mpState === 'runnable' ? yield* enterOnce(vcpu, thread) : yield* block(vcpu);
+    if (exit !== undefined) {
+      vcpu.cpu.setStage(STAGE.HOST_STATE_RESTORED);
+      unlockSlotsForReading(vcpu);
+      return exit;
+    }
+    if (vcpu.interrupts.hasPendingTimer()) vcpu.interrupts.injectPendingTimer();
+    if (thread.hasFlag(TIF.SIGNAL_PENDING)) {
+      vcpu.vm.statistics.signalExits++;
+      vcpu.cpu.setStage(STAGE.HOST_STATE_RESTORED);
+      unlockSlotsForReading(vcpu);
+      return RUN_AGAIN;
+    }
+    if (thread.hasFlag(TIF.NEED_RESCHED)) {
+      unlockSlotsForReading(vcpu);
+      yield 'reschedule';
+      lockSlotsForReading(vcpu);
+    }
+  }
+}
+
+function* enterOnce(vcpu: Vcpu, thread: HostThread): Generator<ThreadRequest, KvmExit | undefined, void> {
+  const problem = prepareEntry(vcpu, thread);
+  if (problem === 'retry') return undefined;
+  if (problem !== undefined) return problem;
+  let stop = enterGuest(vcpu);
+  while (stop === 'paused') {
+    yield 'pause';
+    stop = resumeGuest(vcpu);
+  }
+  return finishExit(vcpu);
+}
+
+/** kvm_vcpu_block: the thread sleeps until an interrupt comes for the vCPU. */
+function* block(vcpu: Vcpu): Generator<ThreadRequest, undefined, void> {
+  unlockSlotsForReading(vcpu);
+  for (;;) {
+    // An expiry that finds its interrupt already requested waits on, and is no reason to wake up for.
+    if (vcpu.interrupts.hasPendingTimer()) vcpu.interrupts.injectPendingTimer();
+    if (isRunnable(vcpu)) break;
+    vcpu.haltedForGood = (vcpu.readRflags() & RFLAGS.IF) === 0;
+    vcpu.cpu.setStage(STAGE.BLOCKED);
+    yield 'block';
+  }
+  vcpu.haltedForGood = false;
+  vcpu.vm.statistics.haltWakeups++;
+  vcpu.mpState = 'runnable';
+  vcpu.cpu.setStage(STAGE.GUEST_ENTRY);
+  lockSlotsForReading(vcpu);
+  return undefined;
+}
+
+/** kvm_arch_vcpu_runnable. */
+function isRunnable(vcpu: Vcpu): boolean {
+  return (
+    vcpu.nmiPending ||
+    vcpu.exception !== undefined ||
+    (vcpu.interrupts.hasInterrupt() && interruptAllowed(vcpu))
+  );
+}

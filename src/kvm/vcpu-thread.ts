@@ -1,0 +1,86 @@
+/** The thread of a vCPU: KVM_RUN and the device models of user space in turn, until the monitor ends it. */
+
+import { operation } from '../host/cost/operations.js';
+import { type HostThread, type ThreadBody, TIF } from '../host/host-thread.js';
+import { enterKernelMode, returnToUserMode } from '../host/user-mode.js';
+import type { KvmExit, UserSpaceAnswer } from './kvm-exit.js';
+import { kvmRun } from './kvm-run.js';
+import type { UserSpaceMonitor } from './user-space-monitor.js';
+import type { Vcpu } from './vcpu.js';
+
+const RUN_LOOP = operation('user-space run loop');
+const DEVICE_MODEL = operation('user-space device model');
+
+export function* vcpuThread(vcpu: Vcpu, monitor: UserSpaceMonitor, thread: HostThread): ThreadBody {
+  const { scheduler } = vcpu.vm.host;
+  vcpu.wake = () => scheduler.wake(thread);
+  returnToUserMode(scheduler.cpuOf(thread), thread);
+  for (;;) {
+    enterKernelMode(scheduler.cpuOf(thread));
+    const exit = yield* kvmRun(vcpu, thread, scheduler.cpuOf(thread).cpu);
+    while (thread.hasFlag(TIF.NEED_RESCHED)) yield 'reschedule';
+    thread.flags &= ~TIF.SIGNAL_PENDING;
+    returnToUserMode(scheduler.cpuOf(thread), thread);
+    vcpu.charge(RUN_LOOP);
+    if (!serve(vcpu, monitor, exit) || monitor.stopped) break;
+  }
+  vcpu.tracker.finish(vcpu.cpu);
+}
+
+/** What QEMU does about an exit. False ends the thread. */
+function serve(vcpu: Vcpu, monitor: UserSpaceMonitor, exit: KvmExit): boolean {
+  switch (exit.reason) {
+    case 'io':
+      vcpu.answer = servePort(vcpu, monitor, exit.access);
+      return true;
+    case 'mmio': {
+      vcpu.charge(DEVICE_MODEL);
+      const { guestPhysicalAddress, sizeInBytes, write, value } = exit.access;
+      if (vcpu.tracker.listening)
+        vcpu.tracker.note(`handled in user space: MMIO at 0x${guestPhysicalAddress.toString(16)}`);
+      if (write) monitor.writeMmio(guestPhysicalAddress, sizeInBytes, value);
+      vcpu.answer = {
+        kind: 'mmio',
+        value: write ? 0n : monitor.readMmio(guestPhysicalAddress, sizeInBytes),
+      };
+      return true;
+    }
+    case 'intr':
+      return true;
+    default:
+      if (vcpu.tracker.listening) vcpu.tracker.note(`returned to user space: ${exit.reason}`);
+      return monitor.handleExit(vcpu.id, exit);
+  }
+}
+
+function servePort(
+  vcpu: Vcpu,
+  monitor: UserSpaceMonitor,
+  access: Extract<KvmExit, { reason: 'io' }>['access'],
+): UserSpaceAnswer {
+  const { port, sizeInBytes, count, write, data } = access;
+  if (vcpu.tracker.listening) {
+    const device = monitor.describePort?.(port) ?? `port 0x${port.toString(16)}`;
+    vcpu.tracker.note(`handled in user space: ${device}`);
+  }
+  const answer = write ? data : new Uint8Array(count * sizeInBytes);
+  const view = new DataView(answer.buffer, answer.byteOffset, answer.byteLength);
+  for (let index = 0; index < count; index++) {
+    vcpu.charge(DEVICE_MODEL);
+    const offset = index * sizeInBytes;
+    if (write) monitor.writePort(port, sizeInBytes, loadValue(view, offset, sizeInBytes));
+    else storeValue(view, offset, sizeInBytes, monitor.readPort(port, sizeInBytes));
+  }
+  return { kind: 'io', data: answer };
+}
+
+function loadValue(view: DataView, offset: number, sizeInBytes: number): number {
+  if (sizeInBytes === 1) return view.getUint8(offset);
+  return sizeInBytes === 2 ? view.getUint16(offset, true) : view.getUint32(offset, true);
+}
+
+function storeValue(view: DataView, offset: number, sizeInBytes: number, value: number): void {
+  if (sizeInBytes === 1) view.setUint8(offset, value);
+  else if (sizeInBytes === 2) view.setUint16(offset, value, true);
+  else view.setUint32(offset, value, true);
+}

@@ -1,0 +1,48 @@
+/** One entry into the guest and the exit from it, with what surrounds the hardware transition (vmx_vcpu_run of 2.6.32). */
+
+import { SEGMENT } from '../architecture/registers.js';
+import { EXIT_REASON } from '../architecture/vmx/exit-reasons.js';
+import { VMCS } from '../architecture/vmx/vmcs-fields.js';
+import { HOST_SELECTOR } from '../host/host-kernel.js';
+import type { GuestStop } from '../host/physical-cpu.js';
+import { requeueInterruptedEvent } from './event-injection.js';
+import type { Vcpu } from './vcpu.js';
+
+/** Stack pointer of the run loop: the same at every entry, since the call path is the same. */
+const HOST_STACK = 0xffff88003f5a3c48n;
+
+/** Up to the end of guest code. 'paused': the simulation goes on elsewhere, `resumeGuest` continues the guest. */
+export function enterGuest(vcpu: Vcpu): GuestStop {
+  const { cpu, vmx } = vcpu;
+  // 2.6.32 writes CR3 on every entry (EPT and paging on).
+  if (vcpu.pagingEnabled) cpu.vmwrite(VMCS.GUEST_CR3, vcpu.cr3);
+  vcpu.flushDirtyRegisters();
+  // TS in the host's CR0 may have changed since the last entry.
+  cpu.vmwriteNumber(VMCS.HOST_CR0, cpu.readCr0());
+  if (!vmx.hostStackKnown) {
+    cpu.vmwrite(VMCS.HOST_RSP, HOST_STACK);
+    vmx.hostStackKnown = true;
+  }
+  if (cpu.readCr2() !== vcpu.cr2) cpu.writeCr2(vcpu.cr2);
+  const { launched } = vcpu;
+  vcpu.launched = true;
+  return cpu.enterGuest(vcpu, launched);
+}
+
+export function resumeGuest(vcpu: Vcpu): GuestStop {
+  return vcpu.cpu.runGuest(vcpu);
+}
+
+/** From the first instruction after the exit to where interrupts can be enabled again. */
+export function afterExit(vcpu: Vcpu): void {
+  const { cpu, vmx } = vcpu;
+  vcpu.cr2 = cpu.readCr2();
+  vcpu.forgetCachedRegisters();
+  vmx.idtVectoringInformation = cpu.vmreadNumber(VMCS.IDT_VECTORING_INFORMATION);
+  cpu.loadSegment(SEGMENT.DS, HOST_SELECTOR.USER_DATA);
+  cpu.loadSegment(SEGMENT.ES, HOST_SELECTOR.USER_DATA);
+  vmx.exitReason = cpu.vmreadNumber(VMCS.EXIT_REASON);
+  if ((vmx.exitReason & 0xffff) === EXIT_REASON.EXCEPTION_NMI)
+    vmx.exitInterruptionInformation = cpu.vmreadNumber(VMCS.VM_EXIT_INTERRUPTION_INFORMATION);
+  requeueInterruptedEvent(vcpu);
+}
