@@ -1,7 +1,8 @@
 /**
- * From opcode bytes to the number of a row: a flat table indexed by context, opcode map and opcode, whose
- * entries are a row, "no such instruction", or a node that looks at a prefix or at ModRM. All of it is derived
- * from the table of encodings when this module loads.
+ * From opcode bytes to the number of a row: a flat table indexed by context, opcode map and opcode. Most entries
+ * lead to a block of sixteen rows, indexed by ModRM.reg and whether ModRM.rm is a register (all the same where
+ * that decides nothing, so that decoding needs no branch there); the others to a node that looks at a prefix or
+ * at all of ModRM. All of it is derived from the table of encodings when this module loads.
  */
 
 import type { Encoding } from '../instruction-set/index.js';
@@ -13,8 +14,11 @@ import type { Encoding } from '../instruction-set/index.js';
 export const CONTEXTS = 8;
 const MAPS = 4;
 
-/** An entry that no row matches. Entries from 0 up are rows, entries below -1 are `-2 - position` of a node. */
+/** No row matches. Inside nodes, numbers below are `-2 - position` of a further node. */
 export const NO_ROW = -1;
+/** Position of the block in which no row matches, whatever ModRM is. */
+export const EMPTY_BLOCK = 0;
+export const BLOCK_SIZE = 16;
 
 /** Kinds of node, and what the child to take is chosen by. */
 export const NODE = {
@@ -24,15 +28,17 @@ export const NODE = {
   ADDRESS_SIZE_PREFIX: 1,
   /** REX.B clear or set (90 is NOP, 41 90 is XCHG). Two children. */
   REX_B: 2,
-  /** ModRM.reg, plus 8 when mod = 3. Sixteen children. */
+  /** As in a block: ModRM.reg, plus 8 when mod = 3. Sixteen children. */
   MODRM_GROUP: 3,
   /** The whole ModRM byte. 256 children. */
   MODRM_BYTE: 4,
 } as const;
 
 export interface OpcodeTree {
-  /** Indexed by `context << 10 | map << 8 | opcode`. */
+  /** Indexed by `context << 10 | map << 8 | opcode`: position of a block, or `-1 - position` of a node. */
   readonly entries: Int32Array;
+  /** Rows or `NO_ROW`; inside a block by ModRM.reg, plus 8 when mod = 3. */
+  readonly blocks: Int16Array;
   /** Kind of node, then its children. */
   readonly nodes: Int32Array;
 }
@@ -95,8 +101,9 @@ function modrmMatches(encoding: Encoding, modrm: number): boolean {
 const NO_MATCH = -1;
 
 /**
- * How closely a row fits what comes before ModRM: `NO_MATCH`, or a number that is higher for the row that says more. REX.W on an
- * instruction that has no 64-bit form is ignored, so a 32-bit row still matches there, last of all.
+ * How closely a row fits what comes before ModRM: `NO_MATCH`, or a number that is higher for the row that says
+ * more. REX.W on an instruction that has no 64-bit form is ignored, so a 32-bit row still matches there, last of
+ * all.
  */
 function closeness(encoding: Encoding, situation: Situation): number {
   const { context } = situation;
@@ -215,6 +222,23 @@ class TreeBuilder {
   }
 }
 
+/** Collects blocks of rows, equal ones once. */
+class BlockBuilder {
+  readonly rows: number[] = new Array<number>(BLOCK_SIZE).fill(NO_ROW);
+  readonly #known = new Map<string, number>([[this.rows.join(), EMPTY_BLOCK]]);
+
+  position(rows: readonly number[]): number {
+    const key = rows.join();
+    let position = this.#known.get(key);
+    if (position === undefined) {
+      position = this.rows.length;
+      this.rows.push(...rows);
+      this.#known.set(key, position);
+    }
+    return position;
+  }
+}
+
 const coversOpcode = (encoding: Encoding, opcode: number): boolean =>
   (encoding.opcodeRegister ? opcode & 0xf8 : opcode) === encoding.opcode;
 
@@ -223,15 +247,25 @@ const coversOpcode = (encoding: Encoding, opcode: number): boolean =>
  * @throws AmbiguousRowsError when two rows match the same bytes equally closely.
  */
 export function buildOpcodeTree(encodings: readonly Encoding[]): OpcodeTree {
-  const entries = new Int32Array(CONTEXTS * MAPS * 256).fill(NO_ROW);
+  const entries = new Int32Array(CONTEXTS * MAPS * 256).fill(EMPTY_BLOCK);
   const builder = new TreeBuilder();
-  const byMap = Array.from({ length: MAPS }, (_, map) => encodings.filter((row) => row.map === map));
-  for (let map = 0; map < MAPS; map++)
+  const blocks = new BlockBuilder();
+  const entryOf = (root: number): number => {
+    if (root >= NO_ROW) return blocks.position(new Array<number>(BLOCK_SIZE).fill(root));
+    const node = -2 - root;
+    if (builder.nodes[node] !== NODE.MODRM_GROUP) return -1 - node;
+    return blocks.position(builder.nodes.slice(node + 1, node + 1 + BLOCK_SIZE));
+  };
+  for (let map = 0; map < MAPS; map++) {
+    const rows = encodings.filter((encoding) => encoding.map === map);
     for (let opcode = 0; opcode < 256; opcode++) {
-      const candidates = byMap[map]!.filter((encoding) => coversOpcode(encoding, opcode));
+      const candidates = rows.filter((encoding) => coversOpcode(encoding, opcode));
       if (candidates.length === 0) continue;
       for (let context = 0; context < CONTEXTS; context++)
-        entries[(context << 10) | (map << 8) | opcode] = builder.byPrefixes(candidates, context, opcode);
+        entries[(context << 10) | (map << 8) | opcode] = entryOf(
+          builder.byPrefixes(candidates, context, opcode),
+        );
     }
-  return { entries, nodes: Int32Array.from(builder.nodes) };
+  }
+  return { entries, blocks: Int16Array.from(blocks.rows), nodes: Int32Array.from(builder.nodes) };
 }

@@ -1,6 +1,7 @@
 /** What decoding needs to know of each row, packed into integers so that it is read from flat arrays. */
 
 import { type Encoding, NO_REGISTER, type OperandForm } from '../instruction-set/index.js';
+import { CONTEXTS, operandSizeOf } from './opcode-tree.js';
 
 /** Bits of `RowFacts.flags`. */
 export const FACT = {
@@ -9,10 +10,13 @@ export const FACT = {
   LOCKABLE: 1 << 2,
   /** An implied DS:[rSI] or DS:[rBX+AL], whose segment can be overridden. */
   IMPLIED_SOURCE: 1 << 3,
-  /** Operands 2 and 3 hold no register, so they need no look. */
-  TWO_OPERANDS: 1 << 4,
-  DEFAULT64: 1 << 5,
-  FORCED64: 1 << 6,
+  /** ModRM.reg, or ModRM.rm and the opcode's low bits, name a byte register. */
+  REG_IS_BYTE: 1 << 4,
+  RM_IS_BYTE: 1 << 5,
+  /** ModRM.reg names a segment, control or debug register, not all of which exist. */
+  REG_IS_SPECIAL: 1 << 20,
+  /** ModRM.rm names a register that REX.B does not extend: ST(i). */
+  RM_WITHOUT_REX: 1 << 21,
 } as const;
 
 /** Position of the kind of immediate in `RowFacts.flags`, four bits. */
@@ -20,10 +24,8 @@ export const IMMEDIATE_SHIFT = 8;
 /** Position of the memory operand's number, three bits; 7 when there is none. */
 export const MEMORY_SHIFT = 12;
 export const NO_MEMORY = 7;
-/** Position of the row's own operand size divided by 16, three bits; 0 when it has none. */
-export const OPERAND_SIZE_SHIFT = 16;
 
-/** What follows ModRM and displacement. */
+/** What follows ModRM and displacement; the kinds up to `LAST_SIMPLE_IMMEDIATE` are one number of up to 32 bits. */
 export const IMMEDIATE = {
   NONE: 0,
   BYTE: 1,
@@ -40,28 +42,27 @@ export const IMMEDIATE = {
   MEMORY_OFFSET: 11,
 } as const;
 
-/** Where an operand's register number comes from; four bits, a fixed number above them. */
-export const SOURCE = {
-  NONE: 0,
-  FIXED: 1,
-  REG: 2,
-  REG_BYTE: 3,
-  RM: 4,
-  RM_BYTE: 5,
-  OPCODE: 6,
-  OPCODE_BYTE: 7,
-  SEGMENT: 8,
-  SEGMENT_WRITTEN: 9,
-  CONTROL: 10,
-  DEBUG: 11,
-  /** ModRM.rm or ModRM.reg without REX: ST(i). */
-  RM_STACK: 12,
-} as const;
+export const LAST_SIMPLE_IMMEDIATE = IMMEDIATE.SIGNED_DOUBLEWORD;
+
+/** Registers named by ModRM.reg that need a look at whether they exist. */
+export const SPECIAL = { NONE: 0, SEGMENT: 1, SEGMENT_WRITTEN: 2, CONTROL: 3, DEBUG: 4 } as const;
+
+/**
+ * Register numbers travel in one word, five bits each and one too high, so that zero is "no register". These
+ * are the positions in it; fixed registers come from `RowFacts.fixedRegisters`, the other two from the bytes.
+ */
+export const REGISTER_FIELD = { NONE: 0, REG: 5, RM: 10, FIXED_FIRST: 15, FIXED_OTHER: 20 } as const;
 
 export interface RowFacts {
   readonly flags: Int32Array;
-  /** Eight bits per operand: `SOURCE`, and a fixed register number above it. */
-  readonly registers: Int32Array;
+  /** Eight bits per operand: where in the word its register number is, a `REGISTER_FIELD`. */
+  readonly registerFields: Int32Array;
+  /** The fixed registers of the row, in place. */
+  readonly fixedRegisters: Int32Array;
+  /** What kind of special register ModRM.reg names, a `SPECIAL`. */
+  readonly specials: Uint8Array;
+  /** Effective operand size in bits, indexed by row << 3 | context. */
+  readonly operandSizes: Uint8Array;
 }
 
 function immediateKind(operands: readonly OperandForm[]): number {
@@ -83,23 +84,37 @@ function immediateKind(operands: readonly OperandForm[]): number {
   }
 }
 
-function registerSource(operand: OperandForm): number {
-  const { registerClass, slot } = operand;
-  if (registerClass === undefined) return SOURCE.NONE;
-  if (slot === 'implicit') return SOURCE.FIXED | (operand.fixedRegister << 4);
-  switch (registerClass) {
-    case 'segment':
-      return operand.access === 'r' ? SOURCE.SEGMENT : SOURCE.SEGMENT_WRITTEN;
-    case 'control':
-      return SOURCE.CONTROL;
-    case 'debug':
-      return SOURCE.DEBUG;
-    case 'st':
-      return SOURCE.RM_STACK;
-    case 'gpr8':
-      return slot === 'reg' ? SOURCE.REG_BYTE : slot === 'rm' ? SOURCE.RM_BYTE : SOURCE.OPCODE_BYTE;
+function registerField(operand: OperandForm, position: number): number {
+  if (operand.registerClass === undefined) return REGISTER_FIELD.NONE;
+  switch (operand.slot) {
+    case 'reg':
+      return REGISTER_FIELD.REG;
+    case 'rm':
+    case 'opcode':
+      return REGISTER_FIELD.RM;
     default:
-      return slot === 'reg' ? SOURCE.REG : slot === 'rm' ? SOURCE.RM : SOURCE.OPCODE;
+      return position === 0 ? REGISTER_FIELD.FIXED_FIRST : REGISTER_FIELD.FIXED_OTHER;
+  }
+}
+
+function fixedRegistersOf(operands: readonly OperandForm[]): number {
+  return operands.reduce((packed, operand, position) => {
+    if (operand.slot !== 'implicit' || operand.registerClass === undefined) return packed;
+    return packed | ((operand.fixedRegister + 1) << registerField(operand, position));
+  }, 0);
+}
+
+function specialOf(operands: readonly OperandForm[]): number {
+  const operand = operands.find((candidate) => candidate.slot === 'reg');
+  switch (operand?.registerClass) {
+    case 'segment':
+      return operand.access === 'r' ? SPECIAL.SEGMENT : SPECIAL.SEGMENT_WRITTEN;
+    case 'control':
+      return SPECIAL.CONTROL;
+    case 'debug':
+      return SPECIAL.DEBUG;
+    default:
+      return SPECIAL.NONE;
   }
 }
 
@@ -108,28 +123,38 @@ function flagsOf(encoding: Encoding): number {
   const memory = operands.findIndex((o) => o.memory && o.slot !== 'implicit');
   let flags = immediateKind(operands) << IMMEDIATE_SHIFT;
   flags |= (memory === NO_REGISTER ? NO_MEMORY : memory) << MEMORY_SHIFT;
-  flags |= (encoding.operandSize >> 4) << OPERAND_SIZE_SHIFT;
   if (encoding.hasModrm) flags |= FACT.HAS_MODRM;
   if (encoding.modIgnored) flags |= FACT.MOD_IGNORED;
   if (encoding.lockable) flags |= FACT.LOCKABLE;
-  if (encoding.default64) flags |= FACT.DEFAULT64;
-  if (encoding.forced64) flags |= FACT.FORCED64;
   if (operands.some((o) => o.slot === 'implicit' && o.memory && o.text.startsWith('DS:')))
     flags |= FACT.IMPLIED_SOURCE;
-  if (operands.slice(2).every((o) => o.registerClass === undefined)) flags |= FACT.TWO_OPERANDS;
+  if (operands.some((o) => o.slot === 'reg' && o.registerClass === 'gpr8')) flags |= FACT.REG_IS_BYTE;
+  if (operands.some((o) => /^(rm|opcode)$/.test(o.slot) && o.registerClass === 'gpr8'))
+    flags |= FACT.RM_IS_BYTE;
+  if (specialOf(operands) !== SPECIAL.NONE) flags |= FACT.REG_IS_SPECIAL;
+  if (operands.some((o) => o.registerClass === 'st' && o.slot === 'rm')) flags |= FACT.RM_WITHOUT_REX;
   return flags;
 }
 
 /** The packed facts of these encodings, indexed by `Encoding.index`. */
 export function packRowFacts(encodings: readonly Encoding[]): RowFacts {
   const flags = new Int32Array(encodings.length);
-  const registers = new Int32Array(encodings.length);
+  const registerFields = new Int32Array(encodings.length);
+  const fixedRegisters = new Int32Array(encodings.length);
+  const specials = new Uint8Array(encodings.length);
+  const operandSizes = new Uint8Array(encodings.length * CONTEXTS);
   for (const encoding of encodings) {
-    flags[encoding.index] = flagsOf(encoding);
-    registers[encoding.index] = encoding.operands.reduce(
-      (packed, operand, position) => packed | (registerSource(operand) << (8 * position)),
+    const { index, operands } = encoding;
+    flags[index] = flagsOf(encoding);
+    registerFields[index] = operands.reduce(
+      (packed, operand, position) => packed | (registerField(operand, position) << (8 * position)),
       0,
     );
+    fixedRegisters[index] = fixedRegistersOf(operands);
+    specials[index] = specialOf(operands);
+    for (let context = 0; context < CONTEXTS; context++)
+      operandSizes[index * CONTEXTS + context] =
+        encoding.operandSize || operandSizeOf(context, encoding.default64, encoding.forced64);
   }
-  return { flags, registers };
+  return { flags, registerFields, fixedRegisters, specials, operandSizes };
 }

@@ -66,14 +66,13 @@ function form(
   return {
     text,
     slot,
-    registerClass: undefined,
-    fixedRegister: -1,
-    memory: false,
-    width: 0,
-    encodedWidth: 0,
-    signExtended: false,
+    registerClass: rest.registerClass,
+    fixedRegister: rest.fixedRegister ?? -1,
+    memory: rest.memory ?? false,
+    width: rest.width ?? 0,
+    encodedWidth: rest.encodedWidth ?? 0,
+    signExtended: rest.signExtended ?? false,
     access,
-    ...rest,
   };
 }
 

@@ -363,6 +363,48 @@ function expandSizes(row: string, common: FamilyRows): Unnumbered[] {
 }
 
 /**
+ * The finished record. Written out field by field so that all records have one shape: code that reads many of
+ * them (every user of a decoded instruction) is several times faster than with spread copies.
+ */
+function createEncoding(row: Unnumbered, index: number): Encoding {
+  return {
+    id: row.id,
+    index,
+    mnemonic: row.mnemonic,
+    aliases: row.aliases,
+    pattern: row.pattern,
+    family: row.family,
+    operands: row.operands,
+    map: row.map,
+    opcode: row.opcode,
+    opcodeRegister: row.opcodeRegister,
+    mandatoryPrefix: row.mandatoryPrefix,
+    noPrefix: row.noPrefix,
+    noRepeatPrefix: row.noRepeatPrefix,
+    hasModrm: row.hasModrm,
+    modrmReg: row.modrmReg,
+    modrmFixed: row.modrmFixed,
+    modrmMode: row.modrmMode,
+    modIgnored: row.modIgnored,
+    operandSize: row.operandSize,
+    addressSize: row.addressSize,
+    default64: row.default64,
+    forced64: row.forced64,
+    valid16: row.valid16,
+    valid32: row.valid32,
+    valid64: row.valid64,
+    lockable: row.lockable,
+    repeat: row.repeat,
+    flagsRead: row.flagsRead,
+    flagsWritten: row.flagsWritten,
+    flagsUndefined: row.flagsUndefined,
+    privilege: row.privilege,
+    faults: row.faults,
+    feature: row.feature,
+  };
+}
+
+/**
  * The encodings of all families, numbered in order.
  * @throws MalformedRowError for a row that does not parse, or whose id another row has already.
  */
@@ -375,7 +417,7 @@ export function parseFamilies(families: readonly FamilyRows[]): readonly Encodin
         for (const encoding of expandSizes(row, common)) {
           if (ids.has(encoding.id)) throw new MalformedRowError(row, `id ${encoding.id} is taken`);
           ids.add(encoding.id);
-          encodings.push({ ...encoding, index: encodings.length });
+          encodings.push(createEncoding(encoding, encodings.length));
         }
   return encodings;
 }
