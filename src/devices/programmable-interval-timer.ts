@@ -52,7 +52,7 @@ class Counter {
     this.latched = undefined;
     this.alarm?.cancel();
     this.alarm = undefined;
-    this.output.set(this.outputLevel());
+    this.lowerLine();
   }
 
   write(byte: number): void {
@@ -171,13 +171,21 @@ class Counter {
   private arm(): void {
     this.alarm?.cancel();
     this.alarm = undefined;
-    this.output.set(this.outputLevel());
+    this.lowerLine();
     if (this.reload === 0 || !this.gate) return;
     const elapsed = this.elapsed();
     if (this.mode === 0) {
       if (elapsed < this.reload) this.scheduleAt(this.reload, false);
     } else if (this.mode === 2 || this.mode === 3)
       this.scheduleAt((Math.floor(elapsed / this.reload) + 1) * this.reload, true);
+  }
+
+  /**
+   * OUT going low through programming is seen by the line. OUT going high is not: firmware leaves it high, and the
+   * edge of a power-up would be taken for an interrupt.
+   */
+  private lowerLine(): void {
+    if (!this.outputLevel()) this.output.set(false);
   }
 
   private scheduleAt(counterTicks: number, repeat: boolean): void {
