@@ -1,0 +1,219 @@
+/** An instruction as written to bytes: candidates from the table, the shortest wins. */
+
+import type { Encoding } from '../instruction-set/index.js';
+import { AssemblyError, fail } from './assembly-error.js';
+import type { CodeSize, EncodingContext, InstructionStatement, Prefixes } from './instruction-statement.js';
+import { fallbackMnemonic, type MnemonicRows, operandForms, rowsOfMnemonic } from './mnemonic-forms.js';
+import type { ImmediateOperand, Operand } from './operand.js';
+import { findRegister } from './registers.js';
+import { type EncodedInstruction, encodeRow } from './row-encoder.js';
+import {
+  defaultOperandSize,
+  isMemorySizeAmbiguous,
+  isSizePinned,
+  isValidIn,
+  matchRow,
+  writtenForms,
+} from './row-matching.js';
+
+interface Candidate {
+  readonly row: Encoding;
+  readonly operands: readonly Operand[];
+}
+
+interface Search {
+  readonly candidates: Candidate[];
+  /** The nearest miss, for the message. */
+  sizeMismatch: boolean;
+  otherMode: boolean;
+}
+
+function search(
+  found: MnemonicRows,
+  statement: InstructionStatement,
+  prefixes: Prefixes,
+  codeSize: CodeSize,
+  relaxed: boolean,
+): Search {
+  const result: Search = { candidates: [], sizeMismatch: false, otherMode: false };
+  for (const operands of operandForms(statement, found.rows)) {
+    for (const row of found.rows) {
+      const match = matchRow(row, operands, codeSize, relaxed);
+      if (match === 'none') continue;
+      if (!isValidIn(row, codeSize)) {
+        if (match === 'match') result.otherMode = true;
+        continue;
+      }
+      const sizeWanted = prefixes.operandSize;
+      if (match === 'size' || (sizeWanted !== 0 && row.operandSize !== 0 && row.operandSize !== sizeWanted))
+        result.sizeMismatch = true;
+      else result.candidates.push({ row, operands });
+    }
+  }
+  return result;
+}
+
+/** Where nothing written says which operand size is meant, the code's own is. */
+function preferDefaultSize(candidates: Candidate[], prefixes: Prefixes, codeSize: CodeSize): Candidate[] {
+  if (prefixes.operandSize !== 0) return candidates;
+  const settled = candidates.filter(
+    ({ row, operands }) =>
+      row.operandSize === 0 ||
+      row.operandSize === defaultOperandSize(row, codeSize) ||
+      isSizePinned(row, operands),
+  );
+  return settled.length > 0 ? settled : candidates;
+}
+
+/** `[qword address]` in 64-bit code asks for the form with the full address. */
+function isExplicitOffset({ row, operands }: Candidate): boolean {
+  const position = writtenForms(row).findIndex((form) => form.slot === 'offset');
+  const operand = operands[position];
+  return operand?.kind === 'memory' && operand.address.displacementSize === 64;
+}
+
+/** In the relaxed search the widest immediate loses least. */
+function keepWidestImmediate(candidates: Candidate[]): Candidate[] {
+  const width = ({ row }: Candidate): number =>
+    Math.max(0, ...writtenForms(row).map((form) => form.encodedWidth));
+  const widest = Math.max(...candidates.map(width));
+  return candidates.filter((candidate) => width(candidate) === widest);
+}
+
+/** A short branch whose target is known to be out of its reach. */
+function isOutOfReach(candidate: Candidate, encoded: EncodedInstruction, context: EncodingContext): boolean {
+  const position = writtenForms(candidate.row).findIndex(
+    (form) => form.slot === 'relative' && form.encodedWidth === 8,
+  );
+  if (position < 0) return false;
+  const operand = candidate.operands[position] as ImmediateOperand;
+  if (operand.strict && operand.distance !== 'short') return true;
+  if (context.mustStayLong) return true;
+  if (operand.value.unknown) return false;
+  const [base] = operand.value.bases;
+  if (base === undefined || base.of !== context.base || operand.value.bases.length > 1) return true;
+  const distance = operand.value.constant - BigInt(context.offset + encoded.bytes.length);
+  return distance < -128n || distance > 127n;
+}
+
+/** Encodes every candidate and gives the shortest; a candidate that can't be encoded drops out. */
+function shortest(
+  candidates: readonly Candidate[],
+  prefixes: Prefixes,
+  context: EncodingContext,
+  relaxed: boolean,
+): EncodedInstruction | undefined {
+  let best: EncodedInstruction | undefined;
+  let failure: unknown;
+  for (const candidate of candidates) {
+    try {
+      const encoded = encodeRow(candidate.row, candidate.operands, prefixes, context);
+      if (!relaxed && isOutOfReach(candidate, encoded, context)) continue;
+      if (best === undefined || encoded.bytes.length < best.bytes.length) best = encoded;
+    } catch (error) {
+      if (!(error instanceof AssemblyError)) throw error;
+      failure ??= error;
+    }
+  }
+  if (best === undefined && failure !== undefined) throw failure;
+  return best;
+}
+
+/** `mov r64, imm` whose upper half is zero is the shorter `mov r32, imm`. */
+function narrowedMove(statement: InstructionStatement): InstructionStatement | undefined {
+  const { mnemonic, operands } = statement;
+  const [target, source] = operands;
+  if (mnemonic !== 'MOV' || operands.length !== 2) return undefined;
+  if (target.kind !== 'register' || target.register.registerClass !== 'gpr64') return undefined;
+  if (source.kind !== 'immediate' || source.strict || (source.size !== 0 && source.size !== 64))
+    return undefined;
+  const { constant, bases, unknown } = source.value;
+  if (!unknown && (bases.length > 0 || BigInt.asUintN(32, constant) !== constant)) return undefined;
+  const name = target.register.number < 8 ? `e${target.register.name.slice(1)}` : `${target.register.name}d`;
+  const register = findRegister(name)!;
+  return {
+    ...statement,
+    operands: [
+      { ...target, register },
+      { ...source, size: 0 },
+    ],
+  };
+}
+
+function failToMatch(
+  statement: InstructionStatement,
+  sizeMismatch: boolean,
+  otherMode: boolean,
+  codeSize: number,
+): never {
+  const { token, mnemonic } = statement;
+  if (sizeMismatch) fail('operand-size', 'mismatch in operand sizes', token);
+  if (otherMode) fail('mode', `instruction not supported in ${codeSize}-bit mode`, token);
+  return fail('operands', `invalid combination of operands for ${mnemonic.toLowerCase()}`, token);
+}
+
+function encodeWith(
+  found: MnemonicRows,
+  statement: InstructionStatement,
+  context: EncodingContext,
+): EncodedInstruction | Search {
+  const prefixes: Prefixes = {
+    ...statement.prefixes,
+    wait: statement.prefixes.wait || found.wait,
+    operandSize: found.operandSize || statement.prefixes.operandSize,
+  };
+  const { codeSize } = context;
+  for (const relaxed of [false, true]) {
+    const result = search(found, statement, prefixes, codeSize, relaxed);
+    const { candidates } = result;
+    if (relaxed && candidates.length === 0) return result;
+    const memory = statement.operands.find((operand) => operand.kind === 'memory');
+    const rows = candidates.filter(({ operands }) => operands.length === statement.operands.length);
+    if (
+      memory !== undefined &&
+      isMemorySizeAmbiguous(
+        rows.map(({ row }) => row),
+        rows[0]?.operands ?? [],
+      )
+    )
+      fail('operand-size', 'operation size not specified', memory.token);
+    const explicit = candidates.filter(isExplicitOffset);
+    const settled =
+      explicit.length > 0
+        ? explicit
+        : preferDefaultSize(relaxed ? keepWidestImmediate(candidates) : candidates, prefixes, codeSize);
+    const best = shortest(settled, prefixes, context, relaxed);
+    if (best !== undefined) return best;
+  }
+  return { candidates: [], sizeMismatch: false, otherMode: false };
+}
+
+/** LOOP with its counter as second operand: the counter's width is the address size. */
+function withLoopCounter(statement: InstructionStatement): InstructionStatement {
+  const [target, counter] = statement.operands;
+  if (!statement.mnemonic.startsWith('LOOP') || counter?.kind !== 'register' || counter.register.number !== 1)
+    return statement;
+  const addressSize = counter.register.width;
+  return { ...statement, operands: [target], prefixes: { ...statement.prefixes, addressSize } };
+}
+
+/** The bytes of an instruction and the fields in it that wait for addresses. */
+export function encodeInstruction(
+  written: InstructionStatement,
+  context: EncodingContext,
+): EncodedInstruction {
+  const statement = withLoopCounter(written);
+  const found = rowsOfMnemonic(statement.mnemonic);
+  if (found === undefined)
+    fail('unknown-instruction', `unknown instruction '${statement.token.text}'`, statement.token);
+  const narrowed = narrowedMove(statement);
+  if (narrowed !== undefined) return encodeInstruction(narrowed, context);
+  const result = encodeWith(found, statement, context);
+  if ('bytes' in result) return result;
+  const fallback = fallbackMnemonic(statement);
+  if (fallback !== undefined) {
+    const other = encodeWith(rowsOfMnemonic(fallback)!, { ...statement, mnemonic: fallback }, context);
+    if ('bytes' in other) return other;
+  }
+  return failToMatch(statement, result.sizeMismatch, result.otherMode, context.codeSize);
+}
