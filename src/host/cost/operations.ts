@@ -52,7 +52,6 @@ const NAMES = [
   'mutex',
   'idle',
   'kernel thread work',
-  'host timer interrupt',
   // KVM code paths
   'exit dispatch',
   'run-loop pass',
