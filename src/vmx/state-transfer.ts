@@ -1,19 +1,30 @@
 /**
- * Copies between VMCS slots and the processor's block of state, as lists of 32-bit words worked out once: VM
- * entries and VM exits consist mostly of this.
+ * Copies between the VMCS and the processor's block of state: guest segment and descriptor-table registers in one
+ * piece, other registers as a list of 32-bit words worked out once. VM entries and VM exits consist mostly of this.
  */
 
-import { SEGMENT } from '../architecture/registers.js';
 import { VMCS } from '../architecture/vmx/vmcs-fields.js';
-import { SEGMENT_FIELD, SEGMENT_STRIDE, STATE } from '../processor/state/layout.js';
+import { STATE } from '../processor/state/layout.js';
 import type { ProcessorState } from '../processor/state/processor-state.js';
-import { GUEST_SEGMENTS } from './segment-fields.js';
 import type { Vmcs } from './vmcs.js';
-import { FIELD_GROUP, SLOT } from './vmcs-layout.js';
+import { FIELD_GROUP, GROUP, has64Bits, MIRROR, SLOT } from './vmcs-layout.js';
 
-/** The processor's block as 32-bit words; index = byte offset / 4. */
-export function stateWords(state: ProcessorState): Int32Array {
-  return new Int32Array(state.bytes.buffer, state.bytes.byteOffset, state.bytes.byteLength >> 2);
+/** The processor's block as 32-bit words. */
+export interface StateWords {
+  /** Index = byte offset in the block / 4. */
+  readonly words: Int32Array;
+  /** The whole linear memory, which RAM shares; the block starts at index `place`. */
+  readonly all: Int32Array;
+  readonly place: number;
+}
+
+export function stateWords(state: ProcessorState): StateWords {
+  const { buffer, byteOffset, byteLength } = state.bytes;
+  return {
+    words: new Int32Array(buffer, byteOffset, byteLength >> 2),
+    all: new Int32Array(buffer),
+    place: byteOffset >> 2,
+  };
 }
 
 /** Word `n` of the VMCS region goes with word `n` of the processor's block; `group` is the field's `GROUP`. */
@@ -23,16 +34,10 @@ export interface WordPairs {
   readonly group: Int32Array;
 }
 
-interface Field {
-  readonly field: number;
-  /** Byte offset in the processor's block. */
-  readonly offset: number;
-  readonly words: 1 | 2;
-}
-
-function wordPairs(fields: readonly Field[]): WordPairs {
-  const words = fields.flatMap(({ field, offset, words: count }) =>
-    Array.from({ length: count }, (_, n) => ({
+/** @param fields encodings with byte offsets in the processor's block */
+export function wordPairs(fields: readonly (readonly [field: number, offset: number])[]): WordPairs {
+  const words = fields.flatMap(([field, offset]) =>
+    Array.from({ length: has64Bits(field) ? 2 : 1 }, (_, n) => ({
       vmcs: SLOT[field]! + n,
       state: (offset >> 2) + n,
       group: FIELD_GROUP[field]!,
@@ -45,52 +50,18 @@ function wordPairs(fields: readonly Field[]): WordPairs {
   };
 }
 
-const natural = (field: number, offset: number): Field => ({ field, offset, words: 2 });
-const word32 = (field: number, offset: number): Field => ({ field, offset, words: 1 });
+/** Byte offset of RSP in the processor's block. */
+export const RSP_OFFSET = STATE.GPR + 4 * 8;
 
-const RSP_OFFSET = STATE.GPR + 4 * 8;
-
-/** Registers that VM entry loads and VM exit saves whatever the controls are; RFLAGS and CR0 aside. */
-export const GUEST_REGISTER_WORDS: WordPairs = wordPairs([
-  natural(VMCS.GUEST_CR3, STATE.CR3),
-  natural(VMCS.GUEST_CR4, STATE.CR4),
-  natural(VMCS.GUEST_RSP, RSP_OFFSET),
-  natural(VMCS.GUEST_RIP, STATE.RIP),
-  natural(VMCS.GUEST_GDTR_BASE, STATE.GDTR_BASE),
-  word32(VMCS.GUEST_GDTR_LIMIT, STATE.GDTR_LIMIT),
-  natural(VMCS.GUEST_IDTR_BASE, STATE.IDTR_BASE),
-  word32(VMCS.GUEST_IDTR_LIMIT, STATE.IDTR_LIMIT),
-  word32(VMCS.GUEST_IA32_SYSENTER_CS, STATE.SYSENTER_CS),
-  natural(VMCS.GUEST_IA32_SYSENTER_ESP, STATE.SYSENTER_ESP),
-  natural(VMCS.GUEST_IA32_SYSENTER_EIP, STATE.SYSENTER_EIP),
-  ...GUEST_SEGMENTS.flatMap((s) => {
-    const offset = STATE.SEGMENTS + s.number * SEGMENT_STRIDE;
-    return [
-      // The 16 bits after a selector are padding, which selectors of the VMCS keep zero.
-      word32(s.selector, offset + SEGMENT_FIELD.SELECTOR),
-      natural(s.base, offset + SEGMENT_FIELD.BASE),
-      word32(s.limit, offset + SEGMENT_FIELD.LIMIT),
-      word32(s.accessRights, offset + SEGMENT_FIELD.ACCESS_RIGHTS),
-    ];
-  }),
-]);
-
-const segmentBase = (number: number): number => STATE.SEGMENTS + number * SEGMENT_STRIDE + SEGMENT_FIELD.BASE;
-
-/** What VM exit loads from the host-state area as it is. */
-export const HOST_REGISTER_WORDS: WordPairs = wordPairs([
-  natural(VMCS.HOST_CR3, STATE.CR3),
-  natural(VMCS.HOST_CR4, STATE.CR4),
-  natural(VMCS.HOST_RSP, RSP_OFFSET),
-  natural(VMCS.HOST_RIP, STATE.RIP),
-  natural(VMCS.HOST_FS_BASE, segmentBase(SEGMENT.FS)),
-  natural(VMCS.HOST_GS_BASE, segmentBase(SEGMENT.GS)),
-  natural(VMCS.HOST_TR_BASE, segmentBase(SEGMENT.TR)),
-  natural(VMCS.HOST_GDTR_BASE, STATE.GDTR_BASE),
-  natural(VMCS.HOST_IDTR_BASE, STATE.IDTR_BASE),
-  word32(VMCS.HOST_IA32_SYSENTER_CS, STATE.SYSENTER_CS),
-  natural(VMCS.HOST_IA32_SYSENTER_ESP, STATE.SYSENTER_ESP),
-  natural(VMCS.HOST_IA32_SYSENTER_EIP, STATE.SYSENTER_EIP),
+/** What VM entry loads and VM exit saves whatever the controls are, beside the mirrored registers, CR0 and RFLAGS. */
+const GUEST_REGISTER_WORDS: WordPairs = wordPairs([
+  [VMCS.GUEST_CR3, STATE.CR3],
+  [VMCS.GUEST_CR4, STATE.CR4],
+  [VMCS.GUEST_RSP, RSP_OFFSET],
+  [VMCS.GUEST_RIP, STATE.RIP],
+  [VMCS.GUEST_IA32_SYSENTER_CS, STATE.SYSENTER_CS],
+  [VMCS.GUEST_IA32_SYSENTER_ESP, STATE.SYSENTER_ESP],
+  [VMCS.GUEST_IA32_SYSENTER_EIP, STATE.SYSENTER_EIP],
 ]);
 
 /** VMCS → processor. */
@@ -102,7 +73,7 @@ export function loadWords(pairs: WordPairs, vmcs: Vmcs, state: Int32Array): void
 }
 
 /** Processor → VMCS; marks the groups of what changed. */
-export function saveWords(pairs: WordPairs, vmcs: Vmcs, state: Int32Array): void {
+function saveWords(pairs: WordPairs, vmcs: Vmcs, state: Int32Array): void {
   const { words, base } = vmcs;
   const to = pairs.vmcs;
   const from = pairs.state;
@@ -116,4 +87,28 @@ export function saveWords(pairs: WordPairs, vmcs: Vmcs, state: Int32Array): void
     }
   }
   vmcs.dirty |= changed;
+}
+
+const { REGION_WORD, STATE_WORD, WORDS } = MIRROR;
+
+/** Loads all guest registers that do not depend on controls. */
+export function loadGuestRegisters(vmcs: Vmcs, state: StateWords): void {
+  const from = vmcs.place + REGION_WORD;
+  state.all.copyWithin(state.place + STATE_WORD, from, from + WORDS);
+  loadWords(GUEST_REGISTER_WORDS, vmcs, state.words);
+}
+
+/** Saves them. */
+export function saveGuestRegisters(vmcs: Vmcs, state: StateWords): void {
+  const { words } = vmcs;
+  const registers = state.words;
+  const to = vmcs.base + REGION_WORD;
+  let difference = 0;
+  for (let n = 0; n < WORDS; n++) difference |= words[to + n]! ^ registers[STATE_WORD + n]!;
+  if (difference !== 0) {
+    const from = state.place + STATE_WORD;
+    state.all.copyWithin(vmcs.place + REGION_WORD, from, from + WORDS);
+    vmcs.dirty |= GROUP.GUEST_SEGMENTS | GROUP.GUEST_DESCRIPTOR_TABLES;
+  }
+  saveWords(GUEST_REGISTER_WORDS, vmcs, registers);
 }

@@ -20,7 +20,7 @@ export class TranslationTags {
   private sharedWithHost = false;
   private valid = false;
   private vpid = 0;
-  private eptPointer = 0n;
+  private eptRoot = -1;
   private cr0 = 0;
   private cr3Low = 0;
   private cr3High = 0;
@@ -50,11 +50,11 @@ export class TranslationTags {
       !this.sharedWithHost &&
       controls.vpid !== 0 &&
       this.vpid === controls.vpid &&
-      this.eptPointer === controls.eptPointer &&
+      this.eptRoot === controls.eptRoot &&
       this.agrees();
     if (!reusable) this.core.caches.flushAll();
     this.vpid = controls.vpid;
-    this.eptPointer = controls.eptPointer;
+    this.eptRoot = controls.eptRoot;
   }
 
   /**

@@ -12,6 +12,7 @@ import { INSTRUCTION_ERROR } from '../architecture/vmx/instruction-errors.js';
 import { fieldName, VMCS } from '../architecture/vmx/vmcs-fields.js';
 import { PHYSICAL_ADDRESS_WIDTH, VMCS_REVISION_IDENTIFIER } from '../architecture/vmx/vmx-capabilities.js';
 import { hostPhysical } from '../memory/addresses.js';
+import type { PhysicalMemory } from '../memory/physical-memory.js';
 import { GuestFault, type ProcessorCore } from '../processor/core.js';
 import { injectEvent } from '../processor/events/delivery.js';
 import { STATE } from '../processor/state/layout.js';
@@ -28,7 +29,7 @@ import { VmExits } from './exit/vm-exit.js';
 import { ExecutionControls } from './intercepts/execution-controls.js';
 import { NonRootOperation } from './intercepts/non-root-operation.js';
 import { loadMsrs, type MsrAccess } from './msr-areas.js';
-import { stateWords } from './state-transfer.js';
+import { type StateWords, stateWords } from './state-transfer.js';
 import { TranslationTags } from './translation-tags.js';
 import { Vmcs, VmxMisuseError } from './vmcs.js';
 import { ALL_GROUPS, GROUP, LAUNCH_STATE, REGION_WORD } from './vmcs-layout.js';
@@ -57,20 +58,24 @@ export class VirtualMachineExtensions {
   /** The current VMCS; for observers. */
   readonly vmcs: Vmcs;
   private readonly core: ProcessorCore;
-  private readonly state: Int32Array;
+  private readonly state: StateWords;
   private readonly controls = new ExecutionControls();
   private readonly nonRoot: NonRootOperation;
   private readonly translation: GuestPhysicalTranslation;
   private readonly tags: TranslationTags;
   private readonly exits: VmExits;
+  private readonly environment: { readonly memory: PhysicalMemory; hostInLongMode: boolean };
+  /** EPT or the APIC-access page are in use. */
+  private usesTranslation = false;
   /** Host-physical address of the VMXON region, -1 outside of VMX operation. */
   private vmxonPointer = NO_POINTER;
 
   constructor(core: ProcessorCore) {
     this.core = core;
     this.vmcs = new Vmcs(core.memory);
+    this.environment = { memory: core.memory, hostInLongMode: false };
     this.state = stateWords(core.state);
-    this.tags = new TranslationTags(core, this.state);
+    this.tags = new TranslationTags(core, this.state.words);
     this.translation = new GuestPhysicalTranslation(core.memory, () => core.eventInDelivery);
     this.exits = new VmExits(core, this.vmcs, this.state, PROCESSOR_MSRS, () => this.leaveNonRoot());
     this.nonRoot = new NonRootOperation(core, this.controls, (information) => this.exit(information));
@@ -216,7 +221,7 @@ export class VirtualMachineExtensions {
   /** VMfailValid(`error`), or VMfailInvalid without a current VMCS (30.2). */
   fail(error: number): VmxResult {
     if (this.vmcs.base < 0) return VM_FAIL_INVALID;
-    this.vmcs.store(VMCS.VM_INSTRUCTION_ERROR, error, 0);
+    this.vmcs.store32(VMCS.VM_INSTRUCTION_ERROR, error);
     return { ok: false, kind: 'valid', error };
   }
 
@@ -237,10 +242,8 @@ export class VirtualMachineExtensions {
     if (core.interruptShadow === 'mov-ss') return this.fail(INSTRUCTION_ERROR.ENTRY_EVENTS_BLOCKED_BY_MOV_SS);
     if (vmcs.header(REGION_WORD.LAUNCH_STATE) !== launchState) return this.fail(wrongState);
 
-    const environment = {
-      memory: core.memory,
-      hostInLongMode: (this.state[STATE.EFER >> 2]! & EFER.LMA) !== 0,
-    };
+    this.noteHostMode();
+    const { environment } = this;
     const { dirty } = vmcs;
     const invalid = checkControlsAndHost(vmcs, environment, dirty);
     if (invalid !== undefined) {
@@ -251,6 +254,7 @@ export class VirtualMachineExtensions {
           : INSTRUCTION_ERROR.ENTRY_INVALID_HOST_STATE_FIELDS,
       );
     }
+    if ((dirty & (GROUP.HOST | GROUP.EXIT_CONTROLS)) !== 0) this.exits.hostChanged();
     const unfit = checkGuest(vmcs, environment, dirty);
     if (unfit !== undefined) {
       this.lastEntryFailure = unfit;
@@ -258,7 +262,7 @@ export class VirtualMachineExtensions {
       return VM_SUCCEED;
     }
     vmcs.dirty = 0;
-    if ((dirty & (GROUP.EXECUTION_CONTROLS | GROUP.EXECUTION_VALUES)) !== 0) this.controls.load(vmcs);
+    if ((dirty & (GROUP.EXECUTION_CONTROLS | GROUP.EXECUTION_VALUES)) !== 0) this.loadControls();
     loadGuestState(core, vmcs, this.state);
     const failedEntry = loadMsrs(
       core,
@@ -287,20 +291,32 @@ export class VirtualMachineExtensions {
     return VM_SUCCEED;
   }
 
+  /** Some checks depend on the mode in which VM entry is attempted. */
+  private noteHostMode(): void {
+    const hostInLongMode = (this.state.words[STATE.EFER >> 2]! & EFER.LMA) !== 0;
+    if (hostInLongMode === this.environment.hostInLongMode) return;
+    this.environment.hostInLongMode = hostInLongMode;
+    this.vmcs.dirty |= GROUP.HOST;
+  }
+
+  private loadControls(): void {
+    const { controls } = this;
+    controls.load(this.vmcs);
+    const virtualizesApic = controls.hasSecondary(SECONDARY.VIRTUALIZE_APIC_ACCESSES);
+    this.usesTranslation = controls.eptRoot >= 0 || virtualizesApic;
+    this.translation.use({
+      eptRoot: controls.eptRoot,
+      apicAccessPage: virtualizesApic ? controls.apicAccessPage : -1,
+      virtualApicPage: controls.hasPrimary(PRIMARY.USE_TPR_SHADOW) ? controls.virtualApicPage : -1,
+    });
+  }
+
   private beginNonRoot(): void {
-    const { core, controls, nonRoot } = this;
+    const { core, nonRoot } = this;
     nonRoot.acknowledges = hasExitControl(this.vmcs, EXIT_CONTROL.ACKNOWLEDGE_INTERRUPT_ON_EXIT);
     core.intercepts = nonRoot;
-    const virtualizesApic = controls.hasSecondary(SECONDARY.VIRTUALIZE_APIC_ACCESSES);
-    if (controls.eptRoot >= 0 || virtualizesApic) {
-      this.translation.use({
-        eptRoot: controls.eptRoot,
-        apicAccessPage: virtualizesApic ? controls.apicAccessPage : -1,
-        virtualApicPage: controls.hasPrimary(PRIMARY.USE_TPR_SHADOW) ? controls.virtualApicPage : -1,
-      });
-      core.secondLevel = this.translation;
-    } else core.secondLevel = null;
-    this.tags.enter(controls);
+    core.secondLevel = this.usesTranslation ? this.translation : null;
+    this.tags.enter(this.controls);
     core.caches.modeChanged();
   }
 

@@ -4,6 +4,8 @@
  */
 
 import { FIELD_TYPE, fieldType, UNSUPPORTED_FIELDS, VMCS } from '../architecture/vmx/vmcs-fields.js';
+import { SEGMENT_FIELD, SEGMENT_STRIDE, STATE } from '../processor/state/layout.js';
+import { GUEST_SEGMENTS } from './segment-fields.js';
 
 /** Header of the region, in 32-bit words. */
 export const REGION_WORD = {
@@ -112,7 +114,7 @@ function groupOf(encoding: number, name: string): number {
 
 const ENCODINGS = 0x8000;
 
-/** First 32-bit word of a field's 8-byte slot within the region by encoding (bit 0 clear); -1 for unsupported fields. */
+/** First 32-bit word of a field within the region by encoding (bit 0 clear); -1 for unsupported fields. */
 export const SLOT = new Int16Array(ENCODINGS).fill(-1);
 /** `GROUP` bits by encoding. */
 export const FIELD_GROUP = new Uint16Array(ENCODINGS);
@@ -122,8 +124,48 @@ export const SUPPORTED_FIELDS: readonly number[] = Object.values(VMCS).filter(
   (encoding) => !UNSUPPORTED_FIELDS.has(encoding),
 );
 
-for (const [number, encoding] of SUPPORTED_FIELDS.entries()) SLOT[encoding] = HEADER_WORDS + number * 2;
-for (const [name, encoding] of Object.entries(VMCS)) FIELD_GROUP[encoding] = groupOf(encoding, name);
+/** Fields with 64 bits take two words; 16- and 32-bit fields one, zero-extended. */
+export const has64Bits = (encoding: number): boolean => (encoding & 0x2000) !== 0;
 
+/**
+ * Guest segment and descriptor-table registers lie in the region as they lie in the processor's block, so that they
+ * are copied in one piece: from `STATE.SEGMENTS` to behind IDTR.
+ */
+export const MIRROR = {
+  REGION_WORD: HEADER_WORDS,
+  STATE_WORD: STATE.SEGMENTS >> 2,
+  WORDS: (STATE.IDTR_LIMIT + 8 - STATE.SEGMENTS) >> 2,
+} as const;
+
+const mirrored = (offset: number): number => MIRROR.REGION_WORD + (offset >> 2) - MIRROR.STATE_WORD;
+
+function placeMirror(): void {
+  for (const s of GUEST_SEGMENTS) {
+    const offset = STATE.SEGMENTS + s.number * SEGMENT_STRIDE;
+    SLOT[s.base] = mirrored(offset + SEGMENT_FIELD.BASE);
+    SLOT[s.limit] = mirrored(offset + SEGMENT_FIELD.LIMIT);
+    SLOT[s.accessRights] = mirrored(offset + SEGMENT_FIELD.ACCESS_RIGHTS);
+    // The 16 bits behind a selector are padding, zero in both places.
+    SLOT[s.selector] = mirrored(offset + SEGMENT_FIELD.SELECTOR);
+  }
+  SLOT[VMCS.GUEST_GDTR_BASE] = mirrored(STATE.GDTR_BASE);
+  SLOT[VMCS.GUEST_GDTR_LIMIT] = mirrored(STATE.GDTR_LIMIT);
+  SLOT[VMCS.GUEST_IDTR_BASE] = mirrored(STATE.IDTR_BASE);
+  SLOT[VMCS.GUEST_IDTR_LIMIT] = mirrored(STATE.IDTR_LIMIT);
+}
+
+/** Gives all other fields their place behind the mirrored ones. @returns the number of words in use */
+function placeOthers(): number {
+  let next = MIRROR.REGION_WORD + MIRROR.WORDS;
+  for (const encoding of SUPPORTED_FIELDS) {
+    if (SLOT[encoding] !== -1) continue;
+    SLOT[encoding] = next;
+    next += has64Bits(encoding) ? 2 : 1;
+  }
+  return next;
+}
+
+placeMirror();
 /** Words of the region in use, header included. */
-export const REGION_WORDS_USED = HEADER_WORDS + SUPPORTED_FIELDS.length * 2;
+export const REGION_WORDS_USED: number = placeOthers();
+for (const [name, encoding] of Object.entries(VMCS)) FIELD_GROUP[encoding] = groupOf(encoding, name);

@@ -9,7 +9,7 @@ import {
   isHighAccess,
 } from '../architecture/vmx/vmcs-fields.js';
 import type { PhysicalMemory } from '../memory/physical-memory.js';
-import { ALL_GROUPS, FIELD_GROUP, REGION_WORD, SLOT } from './vmcs-layout.js';
+import { ALL_GROUPS, FIELD_GROUP, has64Bits, REGION_WORD, SLOT } from './vmcs-layout.js';
 
 /** The VMX interface was used in a way that no processor could answer. A mistake of the caller, not of a guest. */
 export class VmxMisuseError extends Error {
@@ -30,8 +30,17 @@ export class Vmcs {
   /** `GROUP` bits of which a field changed since the checks that look at it passed. */
   dirty: number = ALL_GROUPS;
 
+  /** Index of RAM within the linear memory, in words. */
+  private readonly ramWord: number;
+
   constructor(memory: PhysicalMemory) {
+    this.ramWord = memory.bytes.byteOffset >> 2;
     this.words = new Int32Array(memory.bytes.buffer, memory.bytes.byteOffset, memory.sizeInBytes >> 2);
+  }
+
+  /** Index of the current region in the linear memory, in words. */
+  get place(): number {
+    return this.ramWord + this.base;
   }
 
   /** Low 32 bits of a field as a signed number; fields are given by their encoding with bit 0 clear. */
@@ -49,7 +58,8 @@ export class Vmcs {
   /** Value of a field, unsigned. */
   value(field: number): bigint {
     const word = this.base + SLOT[field]!;
-    return (BigInt(this.words[word + 1]! >>> 0) << 32n) | BigInt(this.words[word]! >>> 0);
+    const low = BigInt(this.words[word]! >>> 0);
+    return has64Bits(field) ? (BigInt(this.words[word + 1]! >>> 0) << 32n) | low : low;
   }
   /** Value of a 64-bit field as a number; exact below 2^53, which holds for physical addresses. */
   number(field: number): number {
@@ -57,16 +67,20 @@ export class Vmcs {
     return (this.words[word + 1]! >>> 0) * TWO_TO_32 + (this.words[word]! >>> 0);
   }
 
-  /** Writes both halves without looking at the field's width or access; marks the field's group if it changes. */
-  store(field: number, low: number, high: number): void {
+  /** Writes a 16- or 32-bit field, whatever its access; marks the field's group if it changes. */
+  store32(field: number, value: number): void {
+    const word = this.base + SLOT[field]!;
+    if (this.words[word] === (value | 0)) return;
+    this.words[word] = value;
+    this.dirty |= FIELD_GROUP[field]!;
+  }
+  /** Writes both halves of a 64-bit field. */
+  store64(field: number, low: number, high: number): void {
     const word = this.base + SLOT[field]!;
     if (this.words[word] === (low | 0) && this.words[word + 1] === (high | 0)) return;
     this.words[word] = low;
     this.words[word + 1] = high;
     this.dirty |= FIELD_GROUP[field]!;
-  }
-  store64(field: number, value: bigint): void {
-    this.store(field, Number(value & 0xffffffffn), Number((value >> 32n) & 0xffffffffn));
   }
 
   header(word: number): number {
@@ -96,7 +110,7 @@ export class Vmcs {
   write(encoding: number, value: bigint): void {
     const low = Number(value & 0xffffffffn);
     const field = encoding & ~1;
-    if (isHighAccess(encoding)) this.store(field, this.low(field), low);
+    if (isHighAccess(encoding)) this.store64(field, this.low(field), low);
     else this.storeTruncated(field, low, Number((value >> 32n) & 0xffffffffn));
   }
 
@@ -104,8 +118,9 @@ export class Vmcs {
     const slot = encoding >= 0 && encoding < ENCODING_LIMIT ? SLOT[encoding]! : -1;
     if (slot < 0) throw new VmxMisuseError(`VMREAD of unsupported field ${fieldName(encoding)}`);
     const word = this.base + slot;
-    const high = this.words[word + 1]! >>> 0;
     const low = this.words[word]! >>> 0;
+    if (!has64Bits(encoding)) return low;
+    const high = this.words[word + 1]! >>> 0;
     if (high === 0) return low;
     if (high > 0x1fffff)
       throw new VmxMisuseError(`${fieldName(encoding)} has more than 53 bits: read it as a bigint`);
@@ -127,16 +142,8 @@ export class Vmcs {
   }
 
   private storeTruncated(field: number, low: number, high: number): void {
-    switch (fieldWidth(field)) {
-      case FIELD_WIDTH.BITS_16:
-        this.store(field, low & 0xffff, 0);
-        return;
-      case FIELD_WIDTH.BITS_32:
-        this.store(field, low, 0);
-        return;
-      default:
-        this.store(field, low, high);
-    }
+    if (has64Bits(field)) this.store64(field, low, high);
+    else this.store32(field, fieldWidth(field) === FIELD_WIDTH.BITS_16 ? low & 0xffff : low);
   }
 }
 

@@ -52,7 +52,7 @@ function pageRules(field: number, applies: (vmcs: Vmcs) => boolean): EntryRule[]
 
 const usesIoBitmaps = (v: Vmcs): boolean => hasPrimary(v, PRIMARY.USE_IO_BITMAPS);
 const usesMsrBitmaps = (v: Vmcs): boolean => hasPrimary(v, PRIMARY.USE_MSR_BITMAPS);
-const usesTprShadow = (v: Vmcs): boolean => hasPrimary(v, PRIMARY.USE_TPR_SHADOW);
+export const usesTprShadow = (v: Vmcs): boolean => hasPrimary(v, PRIMARY.USE_TPR_SHADOW);
 const virtualizesApic = (v: Vmcs): boolean => hasSecondary(v, SECONDARY.VIRTUALIZE_APIC_ACCESSES);
 const usesEpt = (v: Vmcs): boolean => hasSecondary(v, SECONDARY.ENABLE_EPT);
 

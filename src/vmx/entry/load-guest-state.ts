@@ -7,7 +7,7 @@ import { VMCS } from '../../architecture/vmx/vmcs-fields.js';
 import type { ProcessorCore } from '../../processor/core.js';
 import { STATE } from '../../processor/state/layout.js';
 import { CR0_KEPT, fixDebugControl } from '../control-register-fixes.js';
-import { GUEST_REGISTER_WORDS, loadWords } from '../state-transfer.js';
+import { loadGuestRegisters, type StateWords } from '../state-transfer.js';
 import type { Vmcs } from '../vmcs.js';
 
 const word = (offset: number): number => offset >> 2;
@@ -38,9 +38,9 @@ function loadControlled(vmcs: Vmcs, state: Int32Array, controls: number): void {
         );
 }
 
-/** @param state the processor's block as words */
-export function loadGuestState(core: ProcessorCore, vmcs: Vmcs, state: Int32Array): void {
-  loadWords(GUEST_REGISTER_WORDS, vmcs, state);
+export function loadGuestState(core: ProcessorCore, vmcs: Vmcs, block: StateWords): void {
+  loadGuestRegisters(vmcs, block);
+  const state = block.words;
   const cr0 = word(STATE.CR0);
   state[cr0] = (vmcs.low(VMCS.GUEST_CR0) & ~CR0_KEPT) | (state[cr0]! & CR0_KEPT);
   loadControlled(vmcs, state, vmcs.low(VMCS.VM_ENTRY_CONTROLS));

@@ -8,6 +8,7 @@ import {
   EXECUTION_CONTROL_RULES,
   EXIT_CONTROL_RULES,
   injectsEvent,
+  usesTprShadow,
   VIRTUAL_TPR_RULES,
 } from './check-controls.js';
 import { GUEST_DESCRIPTOR_TABLE_RULES, GUEST_REGISTER_RULES } from './check-guest-registers.js';
@@ -16,6 +17,8 @@ import {
   GUEST_FLAG_RULES,
   GUEST_NON_REGISTER_RULES,
   GUEST_PDPTE_RULES,
+  hasNonRegisterState,
+  hasUnusualFlags,
   usesPaePaging,
 } from './check-guest-state.js';
 import { ADDRESS_SPACE_SIZE_RULES, HOST_REGISTER_RULES, HOST_SEGMENT_RULES } from './check-host-state.js';
@@ -25,7 +28,7 @@ interface Step {
   readonly rules: RuleSection;
   /** Groups of the fields that the rules look at; 0 for rules that are asked at every VM entry. */
   readonly groups: number;
-  /** When it is false, no rule of the section applies. */
+  /** When it is false, no rule of the section can be broken. */
   readonly applies?: (vmcs: Vmcs) => boolean;
 }
 
@@ -34,7 +37,7 @@ const EXECUTION = GROUP.EXECUTION_CONTROLS;
 
 const CONTROL_STEPS: readonly Step[] = [
   { rules: EXECUTION_CONTROL_RULES, groups: EXECUTION },
-  { rules: VIRTUAL_TPR_RULES, groups: 0 },
+  { rules: VIRTUAL_TPR_RULES, groups: 0, applies: usesTprShadow },
   { rules: EXIT_CONTROL_RULES, groups: GROUP.EXIT_CONTROLS },
   { rules: ENTRY_CONTROL_RULES, groups: GROUP.ENTRY_CONTROLS },
   { rules: ENTRY_EVENT_RULES, groups: 0, applies: injectsEvent },
@@ -43,7 +46,7 @@ const CONTROL_STEPS: readonly Step[] = [
 const HOST_STEPS: readonly Step[] = [
   { rules: HOST_REGISTER_RULES, groups: GROUP.HOST | GROUP.EXIT_CONTROLS },
   { rules: HOST_SEGMENT_RULES, groups: GROUP.HOST | GROUP.EXIT_CONTROLS },
-  { rules: ADDRESS_SPACE_SIZE_RULES, groups: 0 },
+  { rules: ADDRESS_SPACE_SIZE_RULES, groups: GROUP.HOST | GROUP.EXIT_CONTROLS | GROUP.ENTRY_CONTROLS },
 ];
 
 const GUEST_STEPS: readonly Step[] = [
@@ -53,8 +56,8 @@ const GUEST_STEPS: readonly Step[] = [
     groups: EXECUTION | GROUP.ENTRY_CONTROLS | GROUP.GUEST_REGISTERS | GROUP.GUEST_SEGMENTS,
   },
   { rules: GUEST_DESCRIPTOR_TABLE_RULES, groups: GROUP.GUEST_DESCRIPTOR_TABLES },
-  { rules: GUEST_FLAG_RULES, groups: 0 },
-  { rules: GUEST_NON_REGISTER_RULES, groups: 0 },
+  { rules: GUEST_FLAG_RULES, groups: 0, applies: hasUnusualFlags },
+  { rules: GUEST_NON_REGISTER_RULES, groups: 0, applies: hasNonRegisterState },
   { rules: GUEST_PDPTE_RULES, groups: 0, applies: usesPaePaging },
 ];
 
@@ -73,7 +76,10 @@ function run(
   return undefined;
 }
 
-/** Checks on VMX controls and the host-state area. @param dirty groups that changed since they passed */
+/**
+ * Checks on VMX controls and the host-state area.
+ * @param dirty groups that changed since they passed; a change of the processor's mode counts as one of `GROUP.HOST`
+ */
 export function checkControlsAndHost(
   vmcs: Vmcs,
   environment: EntryEnvironment,

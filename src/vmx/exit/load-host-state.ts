@@ -8,13 +8,25 @@ import { VMCS } from '../../architecture/vmx/vmcs-fields.js';
 import type { ProcessorCore } from '../../processor/core.js';
 import { SEGMENT_FIELD, SEGMENT_STRIDE, STATE } from '../../processor/state/layout.js';
 import { CR0_KEPT, DR7_RESET } from '../control-register-fixes.js';
-import { HOST_REGISTER_WORDS, loadWords } from '../state-transfer.js';
+import { loadWords, RSP_OFFSET, wordPairs } from '../state-transfer.js';
 import type { Vmcs } from '../vmcs.js';
+import { MIRROR } from '../vmcs-layout.js';
 
 const word = (offset: number): number => offset >> 2;
 const DR7 = word(STATE.DEBUG + 7 * 8);
 
-/** 27.5.2 Loading Host Segment and Descriptor-Table Registers. */
+/** What is loaded from the host-state area as it is. */
+const HOST_REGISTER_WORDS = wordPairs([
+  [VMCS.HOST_CR3, STATE.CR3],
+  [VMCS.HOST_CR4, STATE.CR4],
+  [VMCS.HOST_RSP, RSP_OFFSET],
+  [VMCS.HOST_RIP, STATE.RIP],
+  [VMCS.HOST_IA32_SYSENTER_CS, STATE.SYSENTER_CS],
+  [VMCS.HOST_IA32_SYSENTER_ESP, STATE.SYSENTER_ESP],
+  [VMCS.HOST_IA32_SYSENTER_EIP, STATE.SYSENTER_EIP],
+]);
+
+/** Access rights and limits that every VM exit gives (27.5.2 Loading Host Segment and Descriptor-Table Registers). */
 const CODE_64 = 0xa09b;
 const CODE_32 = 0xc09b;
 const DATA = 0xc093;
@@ -24,49 +36,57 @@ const FLAT_LIMIT = -1;
 const TSS_LIMIT = 0x67;
 const TABLE_LIMIT = 0xffff;
 
-function setSegment(
-  state: Int32Array,
-  number: number,
-  selector: number,
-  limit: number,
-  accessRights: number,
-): void {
-  const at = word(STATE.SEGMENTS + number * SEGMENT_STRIDE);
-  state[at + word(SEGMENT_FIELD.SELECTOR)] = selector;
-  state[at + word(SEGMENT_FIELD.LIMIT)] = limit;
-  state[at + word(SEGMENT_FIELD.ACCESS_RIGHTS)] = accessRights;
-}
-
-function clearBase(state: Int32Array, number: number): void {
-  const at = word(STATE.SEGMENTS + number * SEGMENT_STRIDE + SEGMENT_FIELD.BASE);
-  state[at] = 0;
-  state[at + 1] = 0;
-}
-
 const dataRights = (selector: number): number => (selector === 0 ? DATA | UNUSABLE : DATA);
 
-function loadSegments(vmcs: Vmcs, state: Int32Array, longMode: boolean): void {
-  const es = vmcs.low(VMCS.HOST_ES_SELECTOR);
-  const ss = vmcs.low(VMCS.HOST_SS_SELECTOR);
-  const ds = vmcs.low(VMCS.HOST_DS_SELECTOR);
-  const fs = vmcs.low(VMCS.HOST_FS_SELECTOR);
-  const gs = vmcs.low(VMCS.HOST_GS_SELECTOR);
-  setSegment(state, SEGMENT.CS, vmcs.low(VMCS.HOST_CS_SELECTOR), FLAT_LIMIT, longMode ? CODE_64 : CODE_32);
-  setSegment(state, SEGMENT.ES, es, FLAT_LIMIT, dataRights(es));
-  // SS stays a usable-looking DPL-0 segment even with a null selector: its DPL is the privilege level.
-  setSegment(state, SEGMENT.SS, ss, FLAT_LIMIT, dataRights(ss));
-  setSegment(state, SEGMENT.DS, ds, FLAT_LIMIT, dataRights(ds));
-  setSegment(state, SEGMENT.FS, fs, FLAT_LIMIT, dataRights(fs));
-  setSegment(state, SEGMENT.GS, gs, FLAT_LIMIT, dataRights(gs));
-  setSegment(state, SEGMENT.TR, vmcs.low(VMCS.HOST_TR_SELECTOR), TSS_LIMIT, BUSY_TSS);
-  setSegment(state, SEGMENT.LDTR, 0, 0, UNUSABLE);
-  clearBase(state, SEGMENT.CS);
-  clearBase(state, SEGMENT.ES);
-  clearBase(state, SEGMENT.SS);
-  clearBase(state, SEGMENT.DS);
-  clearBase(state, SEGMENT.LDTR);
-  state[word(STATE.GDTR_LIMIT)] = TABLE_LIMIT;
-  state[word(STATE.IDTR_LIMIT)] = TABLE_LIMIT;
+const isLongModeHost = (vmcs: Vmcs): boolean =>
+  (vmcs.low(VMCS.VM_EXIT_CONTROLS) & EXIT_CONTROL.HOST_ADDRESS_SPACE_SIZE) !== 0;
+
+/** Host values of segment and descriptor-table registers, made when a VM entry finds host fields changed. */
+export class HostSegments {
+  private readonly image = new Int32Array(MIRROR.WORDS);
+
+  build(vmcs: Vmcs): void {
+    this.image.fill(0);
+    const code = isLongModeHost(vmcs) ? CODE_64 : CODE_32;
+    this.segment(SEGMENT.CS, vmcs.low(VMCS.HOST_CS_SELECTOR), FLAT_LIMIT, code);
+    this.data(vmcs, SEGMENT.ES, VMCS.HOST_ES_SELECTOR);
+    this.data(vmcs, SEGMENT.SS, VMCS.HOST_SS_SELECTOR);
+    this.data(vmcs, SEGMENT.DS, VMCS.HOST_DS_SELECTOR);
+    this.data(vmcs, SEGMENT.FS, VMCS.HOST_FS_SELECTOR);
+    this.data(vmcs, SEGMENT.GS, VMCS.HOST_GS_SELECTOR);
+    this.segment(SEGMENT.TR, vmcs.low(VMCS.HOST_TR_SELECTOR), TSS_LIMIT, BUSY_TSS);
+    this.segment(SEGMENT.LDTR, 0, 0, UNUSABLE);
+    this.base(vmcs, this.segmentOffset(SEGMENT.FS), VMCS.HOST_FS_BASE);
+    this.base(vmcs, this.segmentOffset(SEGMENT.GS), VMCS.HOST_GS_BASE);
+    this.base(vmcs, this.segmentOffset(SEGMENT.TR), VMCS.HOST_TR_BASE);
+    this.base(vmcs, STATE.GDTR_BASE, VMCS.HOST_GDTR_BASE);
+    this.base(vmcs, STATE.IDTR_BASE, VMCS.HOST_IDTR_BASE);
+    this.image[word(STATE.GDTR_LIMIT) - MIRROR.STATE_WORD] = TABLE_LIMIT;
+    this.image[word(STATE.IDTR_LIMIT) - MIRROR.STATE_WORD] = TABLE_LIMIT;
+  }
+
+  load(state: Int32Array): void {
+    state.set(this.image, MIRROR.STATE_WORD);
+  }
+
+  private segmentOffset(number: number): number {
+    return STATE.SEGMENTS + number * SEGMENT_STRIDE;
+  }
+  private segment(number: number, selector: number, limit: number, accessRights: number): void {
+    const at = word(this.segmentOffset(number)) - MIRROR.STATE_WORD;
+    this.image[at + word(SEGMENT_FIELD.SELECTOR)] = selector;
+    this.image[at + word(SEGMENT_FIELD.LIMIT)] = limit;
+    this.image[at + word(SEGMENT_FIELD.ACCESS_RIGHTS)] = accessRights;
+  }
+  private data(vmcs: Vmcs, number: number, selectorField: number): void {
+    const selector = vmcs.low(selectorField);
+    this.segment(number, selector, FLAT_LIMIT, dataRights(selector));
+  }
+  private base(vmcs: Vmcs, offset: number, field: number): void {
+    const at = word(offset) - MIRROR.STATE_WORD;
+    this.image[at] = vmcs.low(field);
+    this.image[at + 1] = vmcs.high(field);
+  }
 }
 
 function loadModelSpecific(vmcs: Vmcs, state: Int32Array, controls: number, longMode: boolean): void {
@@ -80,18 +100,25 @@ function loadModelSpecific(vmcs: Vmcs, state: Int32Array, controls: number, long
   }
 }
 
-/** @param state the processor's block as words */
-export function loadHostState(core: ProcessorCore, vmcs: Vmcs, state: Int32Array): void {
-  const controls = vmcs.low(VMCS.VM_EXIT_CONTROLS);
-  const longMode = (controls & EXIT_CONTROL.HOST_ADDRESS_SPACE_SIZE) !== 0;
+/**
+ * @param segments built from the same VMCS
+ * @param state the processor's block as words
+ */
+export function loadHostState(
+  core: ProcessorCore,
+  vmcs: Vmcs,
+  segments: HostSegments,
+  state: Int32Array,
+): void {
+  const longMode = isLongModeHost(vmcs);
+  segments.load(state);
   loadWords(HOST_REGISTER_WORDS, vmcs, state);
   const cr0 = word(STATE.CR0);
   state[cr0] = (vmcs.low(VMCS.HOST_CR0) & ~CR0_KEPT) | (state[cr0]! & CR0_KEPT);
   if (longMode) state[word(STATE.CR4)] = state[word(STATE.CR4)]! | CR4.PAE;
   state[DR7] = DR7_RESET;
   state[DR7 + 1] = 0;
-  loadSegments(vmcs, state, longMode);
-  loadModelSpecific(vmcs, state, controls, longMode);
+  loadModelSpecific(vmcs, state, vmcs.low(VMCS.VM_EXIT_CONTROLS), longMode);
   core.state.rflags = RFLAGS.FIXED;
   core.interruptShadow = 'none';
   core.halted = false;

@@ -5,10 +5,11 @@ import { ENTRY_FAILURE } from '../../architecture/vmx/exit-reasons.js';
 import { VMCS } from '../../architecture/vmx/vmcs-fields.js';
 import type { ProcessorCore } from '../../processor/core.js';
 import { loadMsrs, type MsrAccess, storeMsrs } from '../msr-areas.js';
+import type { StateWords } from '../state-transfer.js';
 import type { Vmcs } from '../vmcs.js';
 import { REGION_WORD } from '../vmcs-layout.js';
 import type { ExitInformation } from './exit-information.js';
-import { loadHostState } from './load-host-state.js';
+import { HostSegments, loadHostState } from './load-host-state.js';
 import { recordExitInformation } from './record-exit-information.js';
 import { saveGuestState } from './save-guest-state.js';
 
@@ -37,20 +38,25 @@ export class VmExits {
   count = 0;
   private readonly core: ProcessorCore;
   private readonly vmcs: Vmcs;
-  private readonly state: Int32Array;
+  private readonly state: StateWords;
   private readonly msrs: MsrAccess;
   private readonly leave: () => void;
+  private readonly hostSegments = new HostSegments();
 
   /**
-   * @param state the processor's block as words
    * @param leave ends VMX non-root operation on the processor
    */
-  constructor(core: ProcessorCore, vmcs: Vmcs, state: Int32Array, msrs: MsrAccess, leave: () => void) {
+  constructor(core: ProcessorCore, vmcs: Vmcs, state: StateWords, msrs: MsrAccess, leave: () => void) {
     this.core = core;
     this.vmcs = vmcs;
     this.state = state;
     this.msrs = msrs;
     this.leave = leave;
+  }
+
+  /** To be called when VM entry finds host-state fields or VM-exit controls changed. */
+  hostChanged(): void {
+    this.hostSegments.build(this.vmcs);
   }
 
   /** Leaves the guest. Afterwards the processor is in VMX root operation with the host state loaded. */
@@ -76,15 +82,15 @@ export class VmExits {
    */
   entryFailed(reason: number, qualification: number): void {
     const { vmcs } = this;
-    vmcs.store(VMCS.EXIT_REASON, reason | ENTRY_FAILURE, 0);
-    vmcs.store(VMCS.EXIT_QUALIFICATION, qualification, 0);
+    vmcs.store32(VMCS.EXIT_REASON, reason | ENTRY_FAILURE);
+    vmcs.store64(VMCS.EXIT_QUALIFICATION, qualification, 0);
     this.toHost();
   }
 
   private toHost(): void {
     const { core, vmcs } = this;
     this.count++;
-    loadHostState(core, vmcs, this.state);
+    loadHostState(core, vmcs, this.hostSegments, this.state.words);
     core.eventInDelivery = undefined;
     this.leave();
     this.abortOnFailure(

@@ -26,8 +26,6 @@ export class ExecutionControls {
   virtualApicPage = 0;
   apicAccessPage = 0;
   tprThreshold = 0;
-  /** EPT pointer, 0 with EPT disabled. */
-  eptPointer = 0n;
   /** Host-physical address of the EPT PML4 table, -1 with EPT disabled. */
   eptRoot = -1;
   /** VPID, 0 when VPIDs are disabled. */
@@ -57,8 +55,7 @@ export class ExecutionControls {
     this.apicAccessPage = vmcs.number(VMCS.APIC_ACCESS_ADDRESS);
     this.tprThreshold = vmcs.low(VMCS.TPR_THRESHOLD) & 15;
     const usesEpt = this.hasSecondary(SECONDARY.ENABLE_EPT);
-    this.eptPointer = usesEpt ? vmcs.value(VMCS.EPT_POINTER) : 0n;
-    this.eptRoot = usesEpt ? Number(this.eptPointer & ~0xfffn) : -1;
+    this.eptRoot = usesEpt ? Number(vmcs.value(VMCS.EPT_POINTER) & ~0xfffn) : -1;
     this.vpid = this.hasSecondary(SECONDARY.ENABLE_VPID) ? vmcs.low(VMCS.VIRTUAL_PROCESSOR_IDENTIFIER) : 0;
   }
 
