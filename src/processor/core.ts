@@ -156,6 +156,8 @@ export interface Intercepts {
   invlpg(instruction: Instruction, linearAddress: LinearAddress): boolean;
   rdtsc(instruction: Instruction): boolean;
   rdtscp(instruction: Instruction): boolean;
+  /** When false, RDTSCP raises #UD ("enable RDTSCP"). */
+  readonly rdtscpEnabled?: boolean;
   rdpmc(instruction: Instruction): boolean;
   monitor(instruction: Instruction): boolean;
   mwait(instruction: Instruction): boolean;

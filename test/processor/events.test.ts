@@ -247,13 +247,16 @@ describe('interception (SDM Vol. 3C, 25.2 and 27.2.4)', () => {
     expect(guest.processor.eventInDelivery).toBeUndefined();
   });
 
-  it('does not ask for external interrupts, INT n and NMI', () => {
+  it('does not ask for external interrupts and INT n, but for NMIs', () => {
     const guest = guestAt();
     const intercepts = new RecordingIntercepts('exception');
     guest.processor.intercepts = intercepts.face;
-    deliverInterrupt(guest.processor, 0x40);
-    deliverInterrupt(guest.processor, 2, 'nmi');
+    const common = { vector: 0x40, errorCode: undefined, instructionLength: 2, payload: undefined };
+    expect(deliverInterrupt(guest.processor, 0x40)).toBe(DELIVERY.DELIVERED);
+    expect(deliverEvent(guest.processor, { ...common, type: 'software-interrupt' })).toBe(DELIVERY.DELIVERED);
     expect(intercepts.calls).toEqual([]);
+    expect(deliverInterrupt(guest.processor, 2, 'nmi')).toBe(DELIVERY.EXITED);
+    expect(guest.processor.nmiBlocked).toBe(false);
   });
 
   it('names the first event while a nested exception exits', () => {

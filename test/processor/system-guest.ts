@@ -274,6 +274,7 @@ export class RecordingIntercepts {
       interruptWindowExiting: false,
       tscOffset: 0n,
       tprShadow: undefined,
+      rdtscpEnabled: true,
       exception: (event: ProcessorEvent) => {
         this.events.push(event);
         return answer('exception');

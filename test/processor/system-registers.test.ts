@@ -326,6 +326,14 @@ describe.skipIf(skipped !== '')(`RDMSR, WRMSR, RDTSC (SDM Vol. 2)${skipped}`, ()
     }
   });
 
+  it('RDTSCP is invalid in non-root operation unless it is enabled (Vol. 3C, 25.3)', () => {
+    const guest = stepWith('rdtscp', 0n, (other) => {
+      const { face } = new RecordingIntercepts('rdtscp');
+      other.processor.intercepts = Object.create(face, { rdtscpEnabled: { value: false } });
+    });
+    expect(guest.frame?.vector).toBe(UD);
+  });
+
   it('RDPMC finds no counter', () => {
     expect(stepWith('rdpmc', 0n).frame).toMatchObject(GENERAL_PROTECTION);
   });

@@ -60,8 +60,9 @@ function nestedEvent(core: ProcessorCore, event: ProcessorEvent, fault: GuestFau
   return { ...second, errorCode: second.errorCode | 1 };
 }
 
+/** Exceptions of any kind, and NMIs; external interrupts are the step loop's matter and INT n never exits. */
 function isInterceptable(event: ProcessorEvent): boolean {
-  return event.type !== 'external-interrupt' && event.type !== 'software-interrupt' && event.type !== 'nmi';
+  return event.type !== 'external-interrupt' && event.type !== 'software-interrupt';
 }
 
 function shutDown(core: ProcessorCore): Delivery {
@@ -110,7 +111,7 @@ function deliver(core: ProcessorCore, first: ProcessorEvent, injected: boolean):
   }
 }
 
-/** Delivers any event, asking for interception of exceptions first. */
+/** Delivers any event, asking for interception of exceptions and NMIs first. */
 export function deliverEvent(core: ProcessorCore, event: ProcessorEvent): Delivery {
   return deliver(core, event, false);
 }

@@ -44,7 +44,8 @@ export const rdtsc: SystemInstruction = (core, instruction) => {
 };
 
 export const rdtscp: SystemInstruction = (core, instruction) => {
-  if ((core.cpuid(0x80000001, 0).edx & CPUID_EXTENDED_EDX.RDTSCP) === 0) raiseInvalidOpcode();
+  const reported = (core.cpuid(0x80000001, 0).edx & CPUID_EXTENDED_EDX.RDTSCP) !== 0;
+  if (!reported || core.intercepts?.rdtscpEnabled === false) raiseInvalidOpcode();
   requireTimeStampAccess(core);
   if (core.intercepts?.rdtscp(instruction)) return OUTCOME.EXITED;
   writeEdxEax(core, visibleTimeStampCounter(core));
