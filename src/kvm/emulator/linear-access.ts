@@ -47,8 +47,8 @@ export class LinearAccess {
 
   /** A new instruction begins. */
   begin(): void {
-    this.answers.length = 0;
-    this.userSpaceWrites.length = 0;
+    if (this.answers.length > 0) this.answers.length = 0;
+    if (this.userSpaceWrites.length > 0) this.userSpaceWrites.length = 0;
     this.nextAnswer = 0;
   }
 

@@ -48,14 +48,21 @@ export class PageWalkFault {
 
 interface Format {
   readonly levels: number;
-  /** log2 of the number of entries of the tables below the top. */
-  readonly indexBits: number;
+  /** Entries of the tables below the top. */
+  readonly entries: number;
   readonly entrySize: 4 | 8;
+  /** Bytes that an entry of a level maps, indexed by level. */
+  readonly sizes: readonly number[];
 }
 
-const FOUR_LEVEL: Format = { levels: 4, indexBits: 9, entrySize: 8 };
-const PAE: Format = { levels: 3, indexBits: 9, entrySize: 8 };
-const TWO_LEVEL: Format = { levels: 2, indexBits: 10, entrySize: 4 };
+function pagingFormat(levels: number, entries: number, entrySize: 4 | 8): Format {
+  const sizes = Array.from({ length: levels + 1 }, (_, level) => 4096 * entries ** (level - 1));
+  return { levels, entries, entrySize, sizes };
+}
+
+const FOUR_LEVEL = pagingFormat(4, 512, 8);
+const PAE = pagingFormat(3, 512, 8);
+const TWO_LEVEL = pagingFormat(2, 1024, 4);
 
 export class GuestPageWalker {
   private readonly memory: PhysicalMemory;
@@ -78,28 +85,6 @@ export class GuestPageWalker {
     user: boolean,
     costs: CostSink,
   ): GuestPhysicalAddress | PageWalkFault {
-    return this.walk(state, linear, access, user, costs, true);
-  }
-
-  /** As `translate`, but leaves accessed and dirty bits alone: for observers. */
-  peek(
-    state: PagingState,
-    linear: LinearAddress,
-    access: GuestAccess,
-    user: boolean,
-    costs: CostSink,
-  ): GuestPhysicalAddress | PageWalkFault {
-    return this.walk(state, linear, access, user, costs, false);
-  }
-
-  private walk(
-    state: PagingState,
-    linear: LinearAddress,
-    access: GuestAccess,
-    user: boolean,
-    costs: CostSink,
-    update: boolean,
-  ): GuestPhysicalAddress | PageWalkFault {
     const { cr0, cr4, efer } = state;
     const address = Number(linear & 0xffff_ffff_ffffn);
     if (!(cr0 & CR0.PG)) return guestPhysical(address % 2 ** 32);
@@ -116,8 +101,8 @@ export class GuestPageWalker {
     let executable = true;
     for (let level = format.levels; ; level--) {
       costs.charge(WALK_STEP);
-      const shift = 12 + format.indexBits * (level - 1);
-      const index = Math.floor(address / 2 ** shift) % (1 << format.indexBits);
+      const size = format.sizes[level]!;
+      const index = Math.floor(address / size) % format.entries;
       const entryAddress = this.frames.translate(guestPhysical(table + index * format.entrySize), costs);
       // A table outside of all memory slots reads as not present.
       if (entryAddress === undefined) return new PageWalkFault(faultBase);
@@ -147,13 +132,12 @@ export class GuestPageWalker {
         if (refused) return new PageWalkFault(faultBase | FAULT.PROTECTION);
       }
       const marks = isPdpte ? 0 : ENTRY.ACCESSED | (leaf && access === 'write' ? ENTRY.DIRTY : 0);
-      if (update && (low & marks) !== marks) this.memory.write32(entryAddress, (low | marks) >>> 0);
+      if ((low & marks) !== marks) this.memory.write32(entryAddress, (low | marks) >>> 0);
 
       if (!leaf) {
         table = pageAddress(low, high);
         continue;
       }
-      const size = 2 ** shift;
       const page = large && format === TWO_LEVEL ? fourMegabytePage(low) : pageAddress(low, high);
       return guestPhysical(page - (page % size) + (address % size));
     }
