@@ -34,8 +34,6 @@ export class HostThread {
   /** Kernel threads have no user mode and never load user segment bases. */
   readonly isKernelThread: boolean;
   state: 'runnable' | 'blocked' | 'done' = 'runnable';
-  /** A wake-up that came before the thread blocked. */
-  wakePending = false;
   /** Bits of `TIF`. */
   flags = 0;
   readonly preemptNotifiers: PreemptNotifier[] = [];

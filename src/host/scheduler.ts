@@ -57,14 +57,13 @@ export class Scheduler {
     return cpu;
   }
 
-  /** try_to_wake_up, executed on the CPU that runs now. A thread that is about to block will not. */
+  /**
+   * try_to_wake_up, executed on the CPU that runs now. Without effect on a thread that runs: nothing comes between its last
+   * look at what it waits for and its blocking.
+   */
   wake(thread: HostThread): void {
-    if (thread.state === 'done') return;
+    if (thread.state !== 'blocked') return;
     const waker = this.executing;
-    if (thread.state !== 'blocked') {
-      thread.wakePending = true;
-      return;
-    }
     waker.cpu.charge(WAKE_UP);
     const target = this.cpuOf(thread);
     thread.state = 'runnable';
@@ -135,10 +134,6 @@ export class Scheduler {
         host.runQueue.push(thread);
         break;
       case 'block':
-        if (thread.wakePending) {
-          thread.wakePending = false;
-          return;
-        }
         thread.state = 'blocked';
         break;
     }
