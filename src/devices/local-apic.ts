@@ -3,65 +3,21 @@
  * xAPIC face (memory-mapped, `LocalApic` as a `Device`) and the x2APIC face (`x2apic-face.ts`) both show.
  */
 
-import type { AlarmClock, Device } from './device.js';
-import { DELIVERY_MODE, type InterruptMessage, SHORTHAND } from './interrupt-message.js';
+import type { Device } from './device.js';
 import {
-  APIC_ERROR,
-  LVT,
-  LVT_WRITABLE,
-  APIC_REGISTER as REGISTER,
-  SPURIOUS,
-} from './local-apic-registers.js';
-import { LocalApicTimer, TIMER_MODE } from './local-apic-timer.js';
-import { VectorBitmap } from './vector-bitmap.js';
-
-export type LocalApicMode = 'disabled' | 'xAPIC' | 'x2APIC';
-
-/** What the local APIC asks of its surroundings. */
-export interface LocalApicConnections {
-  /** Sends an interrupt message; called for every IPI, those to itself included. */
-  send(message: InterruptMessage): void;
-  /** A level-triggered vector was ended: I/O APICs are to hear of it (11.8.5 Signaling Interrupt Servicing Completion). */
-  broadcastEndOfInterrupt(vector: number): void;
-  /** Something that the processor may have to act on has arrived: look at `pendingVector`. */
-  interruptArrived(): void;
-  /** Delivery modes that go to the processor without the IRR. */
-  nonMaskableInterrupt(): void;
-  init(): void;
-  startup(vector: number): void;
-  /** The timer expired. When left out its interrupt is delivered at once, otherwise with `deliverTimer`. */
-  timerExpired?(): void;
-}
-
-/** Where the task priority register is kept: hardware with a TPR shadow changes it in memory by itself. */
-export interface TaskPriorityStorage {
-  read(): number;
-  write(value: number): void;
-}
-
-export interface LocalApicOptions {
-  readonly id: number;
-  readonly clock: AlarmClock;
-  readonly connections: LocalApicConnections;
-  /** Frequency in Hz of the clock that the timer divides. */
-  readonly timerFrequency: number;
-  /** Shortest period of the periodic timer in clock ticks. */
-  readonly minimumTimerPeriod?: number;
-  /** The clock's time at which the processor's time-stamp counter reaches a value; identity when left out. */
-  readonly timeOfTsc?: (tsc: bigint) => number;
-  /** Offers TSC-deadline mode and suppression of EOI broadcasts. */
-  readonly tscDeadline?: boolean;
-  readonly directedEndOfInterrupt?: boolean;
-  /** After reset LINT0 passes the 8259s' interrupts on, as firmware sets it up on the boot processor. */
-  readonly virtualWire?: boolean;
-  /** The register file itself when left out. */
-  readonly taskPriorityStorage?: TaskPriorityStorage;
-}
+  carriesVector,
+  decodeInterruptCommand,
+  ICR_WRITABLE,
+  selfInterruptCommand,
+} from './interrupt-command.js';
+import { DELIVERY_MODE, type InterruptMessage, SHORTHAND } from './interrupt-message.js';
+import { InterruptPriority } from './interrupt-priority.js';
+import type { LocalApicMode, LocalApicOptions } from './local-apic-options.js';
+import { APIC_ERROR, LVT, APIC_REGISTER as REGISTER, SPURIOUS } from './local-apic-registers.js';
+import { LocalApicTimer } from './local-apic-timer.js';
+import { LocalVectorTable } from './local-vector-table.js';
 
 const MAXIMUM_LVT_ENTRY = 5;
-/** Registers of the low half of the interrupt command register that software can write (Figure 11-12). */
-const ICR_WRITABLE = 0xccfff;
-const ICR = { LOGICAL: 1 << 11, ASSERT: 1 << 14, LEVEL: 1 << 15 } as const;
 /** Vectors that can't be sent or received through the APIC (11.5.2 Valid Interrupt Vectors). */
 const FIRST_LEGAL_VECTOR = 16;
 /** Registers that can be read through the xAPIC face without an error. */
@@ -70,25 +26,13 @@ const KNOWN_REGISTERS: ReadonlySet<number> = new Set([
   ...Array.from({ length: 24 }, (_, index) => REGISTER.IN_SERVICE + 0x10 * index),
 ]);
 
-function ownStorage(): TaskPriorityStorage {
-  let priority = 0;
-  return {
-    read: () => priority,
-    write: (value) => {
-      priority = value;
-    },
-  };
-}
-
 export class LocalApic implements Device {
   readonly options: LocalApicOptions;
   readonly timer: LocalApicTimer;
-  readonly inService = new VectorBitmap();
-  readonly request = new VectorBitmap();
-  readonly triggerMode = new VectorBitmap();
+  readonly priority: InterruptPriority;
+  private readonly vectors: LocalVectorTable;
   private modeValue: LocalApicMode = 'xAPIC';
   private xapicId: number;
-  private readonly priorityStorage: TaskPriorityStorage;
   private logicalDestination = 0;
   private destinationFormat = 0xffffffff;
   private spurious = 0xff;
@@ -97,14 +41,14 @@ export class LocalApic implements Device {
   private commandLow = 0;
   private commandHigh = 0;
   private divideConfiguration = 0;
-  private readonly lvt = new Map<number, number>();
   /** Levels of the pins LINT0 and LINT1. */
   private readonly pins = [false, false];
 
   constructor(options: LocalApicOptions) {
     this.options = options;
     this.xapicId = options.id & 0xff;
-    this.priorityStorage = options.taskPriorityStorage ?? ownStorage();
+    this.priority = new InterruptPriority(options.taskPriorityStorage);
+    this.vectors = new LocalVectorTable(options.tscDeadline ?? false);
     this.timer = new LocalApicTimer({
       clock: options.clock,
       timerFrequency: options.timerFrequency,
@@ -120,10 +64,8 @@ export class LocalApic implements Device {
 
   /** State after power-up or INIT (11.4.7.1, 11.4.7.3); the mode and the x2APIC ID stay. */
   reset(): void {
-    this.inService.clear();
-    this.request.clear();
-    this.triggerMode.clear();
-    this.priorityStorage.write(0);
+    this.priority.reset();
+    this.vectors.reset(this.options.virtualWire ?? false);
     this.logicalDestination = 0;
     this.destinationFormat = 0xffffffff;
     this.spurious = 0xff;
@@ -132,8 +74,6 @@ export class LocalApic implements Device {
     this.commandLow = 0;
     this.commandHigh = 0;
     this.divideConfiguration = 0;
-    for (const register of LVT_WRITABLE.keys()) this.lvt.set(register, LVT.MASK);
-    if (this.options.virtualWire) this.lvt.set(REGISTER.LVT_LINT0, DELIVERY_MODE.EXTINT << 8);
     this.timer.reset();
   }
 
@@ -158,38 +98,32 @@ export class LocalApic implements Device {
   }
 
   get taskPriority(): number {
-    return this.priorityStorage.read();
+    return this.priority.taskPriority;
   }
   set taskPriority(value: number) {
-    this.priorityStorage.write(value & 0xff);
+    this.priority.taskPriority = value;
     this.options.connections.interruptArrived();
   }
 
-  /** 11.8.3.1 Task and Processor Priorities. */
   get processorPriority(): number {
-    const served = this.inService.highest();
-    const servedClass = served < 0 ? 0 : served & 0xf0;
-    const taskPriority = this.taskPriority;
-    return (taskPriority & 0xf0) >= servedClass ? taskPriority : servedClass;
+    return this.priority.processorPriority;
   }
 
   /** Highest vector in the IRR whatever its priority, or -1. */
   get highestRequest(): number {
-    return this.softwareEnabled ? this.request.highest() : -1;
+    return this.softwareEnabled ? this.priority.request.highest() : -1;
   }
 
   /** The vector to dispatch now: the highest request if its class is above the processor's priority, or -1. */
   get pendingVector(): number {
-    const vector = this.highestRequest;
-    return vector >= 0 && (vector & 0xf0) > (this.processorPriority & 0xf0) ? vector : -1;
+    return this.softwareEnabled ? this.priority.pendingVector : -1;
   }
 
   /** Dispatches `pendingVector`: moves it from IRR to ISR. The spurious vector when there is none any more (11.9). */
   acknowledge(): number {
     const vector = this.pendingVector;
     if (vector < 0) return this.spurious & 0xff;
-    this.request.delete(vector);
-    this.inService.add(vector);
+    this.priority.dispatch(vector);
     return vector;
   }
 
@@ -200,12 +134,9 @@ export class LocalApic implements Device {
       this.raiseError(APIC_ERROR.RECEIVED_ILLEGAL_VECTOR);
       return false;
     }
-    const merged = this.request.has(vector);
-    this.request.add(vector);
-    if (levelTriggered) this.triggerMode.add(vector);
-    else this.triggerMode.delete(vector);
+    const isNew = this.priority.add(vector, levelTriggered);
     this.options.connections.interruptArrived();
-    return !merged;
+    return isNew;
   }
 
   /**
@@ -262,11 +193,10 @@ export class LocalApic implements Device {
 
   /** 11.8.5 Signaling Interrupt Servicing Completion. */
   endOfInterrupt(): void {
-    const vector = this.inService.highest();
+    const vector = this.priority.end();
     if (vector < 0) return;
-    this.inService.delete(vector);
     const { connections } = this.options;
-    if (this.triggerMode.has(vector) && !(this.spurious & SPURIOUS.SUPPRESS_EOI_BROADCAST))
+    if (this.priority.triggerMode.has(vector) && !(this.spurious & SPURIOUS.SUPPRESS_EOI_BROADCAST))
       connections.broadcastEndOfInterrupt(vector);
     connections.interruptArrived();
   }
@@ -276,7 +206,7 @@ export class LocalApic implements Device {
     return this.signal(REGISTER.LVT_TIMER);
   }
   get timerMasked(): boolean {
-    return (this.lvt.get(REGISTER.LVT_TIMER)! & LVT.MASK) !== 0;
+    return this.vectors.isMasked(REGISTER.LVT_TIMER);
   }
 
   /** @param pin 0: LINT0 (the 8259s on a PC), 1: LINT1 (NMI on a PC) */
@@ -288,8 +218,8 @@ export class LocalApic implements Device {
       return;
     }
     const register = pin === 0 ? REGISTER.LVT_LINT0 : REGISTER.LVT_LINT1;
-    const entry = this.lvt.get(register)!;
-    const mode = (entry >> 8) & 7;
+    const entry = this.vectors.read(register)!;
+    const mode = this.vectors.deliveryMode(register);
     if (
       mode !== DELIVERY_MODE.EXTINT &&
       level &&
@@ -301,8 +231,8 @@ export class LocalApic implements Device {
   /** True while the 8259s' interrupts come through: LINT0 unmasked as ExtINT, or the APIC disabled in hardware. */
   get acceptsExternalInterrupts(): boolean {
     if (this.modeValue === 'disabled') return true;
-    const entry = this.lvt.get(REGISTER.LVT_LINT0)!;
-    return (entry & LVT.MASK) === 0 && ((entry >> 8) & 7) === DELIVERY_MODE.EXTINT;
+    const register = REGISTER.LVT_LINT0;
+    return !this.vectors.isMasked(register) && this.vectors.deliveryMode(register) === DELIVERY_MODE.EXTINT;
   }
 
   read(offset: number, size: number): number {
@@ -324,12 +254,9 @@ export class LocalApic implements Device {
   /** Reads a register by its xAPIC offset, in either mode. Changes nothing. */
   readRegister(offset: number): number {
     if (offset >= REGISTER.IN_SERVICE && offset < REGISTER.ERROR_STATUS) {
+      const { inService, triggerMode, request } = this.priority;
       const bitmap =
-        offset < REGISTER.TRIGGER_MODE
-          ? this.inService
-          : offset < REGISTER.REQUEST
-            ? this.triggerMode
-            : this.request;
+        offset < REGISTER.TRIGGER_MODE ? inService : offset < REGISTER.REQUEST ? triggerMode : request;
       return bitmap.words[(offset >> 4) & 7]!;
     }
     switch (offset) {
@@ -392,8 +319,7 @@ export class LocalApic implements Device {
         this.errorLatch = 0;
         return;
       case REGISTER.INTERRUPT_COMMAND_LOW:
-        this.commandLow = value & ICR_WRITABLE;
-        this.sendCommand();
+        this.sendCommand(value);
         return;
       case REGISTER.INTERRUPT_COMMAND_HIGH:
         this.commandHigh = this.modeValue === 'x2APIC' ? value : (value & 0xff000000) >>> 0;
@@ -406,7 +332,7 @@ export class LocalApic implements Device {
         this.timer.setDivideConfiguration(value);
         return;
       case REGISTER.SELF_IPI:
-        if (this.modeValue === 'x2APIC') this.sendSelf(value & 0xff);
+        if (this.modeValue === 'x2APIC') this.sendCommand(selfInterruptCommand(value & 0xff));
         else this.raiseError(APIC_ERROR.ILLEGAL_REGISTER);
         return;
       default:
@@ -416,27 +342,19 @@ export class LocalApic implements Device {
 
   private readOther(offset: number): number {
     // EOI is write only and reads as zero; remote read was never implemented by current processors.
-    const entry = this.lvt.get(offset) ?? 0;
+    const entry = this.vectors.read(offset) ?? 0;
     if (offset === REGISTER.LVT_LINT0 && entry & LVT.LEVEL && this.pins[0])
       return entry | LVT.DELIVERY_STATUS;
     return entry;
   }
 
   private writeOther(offset: number, value: number): void {
-    const writable = LVT_WRITABLE.get(offset);
-    if (writable === undefined) {
+    // While the APIC is disabled by software, mask bits can't be cleared (11.4.7.2).
+    if (!this.vectors.write(offset, value, !this.softwareEnabled)) {
       this.raiseError(APIC_ERROR.ILLEGAL_REGISTER);
       return;
     }
-    let entry = value & writable;
-    // While the APIC is disabled by software, mask bits can't be cleared (11.4.7.2).
-    if (!this.softwareEnabled) entry |= LVT.MASK;
-    if (offset === REGISTER.LVT_TIMER) {
-      const mode = (entry >> 17) & 3;
-      if (mode === TIMER_MODE.TSC_DEADLINE && !this.options.tscDeadline) entry &= ~(3 << 17);
-      this.timer.setMode((entry >> 17) & 3);
-    }
-    this.lvt.set(offset, entry);
+    if (offset === REGISTER.LVT_TIMER) this.timer.setMode(this.vectors.timerMode);
     if (offset === REGISTER.LVT_LINT0 && this.pins[0]) this.setLint(0, true);
   }
 
@@ -445,39 +363,21 @@ export class LocalApic implements Device {
     this.spurious = value & (0xff | SPURIOUS.SOFTWARE_ENABLE | SPURIOUS.FOCUS_DISABLED | suppress);
     if (value & SPURIOUS.SOFTWARE_ENABLE) this.options.connections.interruptArrived();
     // Clearing the enable bit masks all LVT entries (11.4.7.2 Local APIC State After It Has Been Software Disabled).
-    else for (const [register, entry] of this.lvt) this.lvt.set(register, entry | LVT.MASK);
+    else this.vectors.maskAll();
   }
 
-  private sendSelf(vector: number): void {
-    this.commandLow = vector | (SHORTHAND.SELF << 18) | ICR.ASSERT;
-    this.sendCommand();
-  }
-
-  private sendCommand(): void {
-    const low = this.commandLow;
-    const vector = low & 0xff;
-    const deliveryMode = (low >> 8) & 7;
-    const addressesVector =
-      deliveryMode === DELIVERY_MODE.FIXED || deliveryMode === DELIVERY_MODE.LOWEST_PRIORITY;
-    if (addressesVector && vector < FIRST_LEGAL_VECTOR) {
+  private sendCommand(low: number): void {
+    this.commandLow = low & ICR_WRITABLE;
+    const destination = this.modeValue === 'x2APIC' ? this.commandHigh : this.commandHigh >>> 24;
+    const message = decodeInterruptCommand(this.commandLow, destination);
+    if (carriesVector(message) && message.vector < FIRST_LEGAL_VECTOR)
       this.raiseError(APIC_ERROR.SEND_ILLEGAL_VECTOR);
-      return;
-    }
-    this.options.connections.send({
-      vector,
-      deliveryMode,
-      destination: this.modeValue === 'x2APIC' ? this.commandHigh : this.commandHigh >>> 24,
-      logicalDestination: (low & ICR.LOGICAL) !== 0,
-      shorthand: (low >> 18) & 3,
-      // Trigger mode matters for INIT de-assert only; other IPIs are edges (11.6.1).
-      levelTriggered: deliveryMode === DELIVERY_MODE.INIT && (low & ICR.LEVEL) !== 0,
-      assert: (low & ICR.ASSERT) !== 0,
-    });
+    else this.options.connections.send(message);
   }
 
   /** A local interrupt source fires: its LVT entry says what becomes of it. */
   private signal(register: number): boolean {
-    const entry = this.lvt.get(register)!;
+    const entry = this.vectors.read(register)!;
     if (entry & LVT.MASK || this.modeValue === 'disabled') return false;
     const withDeliveryMode = register !== REGISTER.LVT_TIMER && register !== REGISTER.LVT_ERROR;
     return this.receive({

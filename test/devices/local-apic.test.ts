@@ -2,7 +2,8 @@
 
 import { beforeEach, describe, expect, it } from 'vitest';
 import { DELIVERY_MODE, type InterruptMessage, SHORTHAND } from '../../src/devices/interrupt-message.js';
-import { LocalApic, type LocalApicOptions } from '../../src/devices/local-apic.js';
+import { LocalApic } from '../../src/devices/local-apic.js';
+import type { LocalApicOptions } from '../../src/devices/local-apic-options.js';
 import { apicRegisterName, APIC_REGISTER as REGISTER } from '../../src/devices/local-apic-registers.js';
 import { TestClock } from './alarm-clock.js';
 
@@ -143,11 +144,11 @@ describe('11.8.5 Signaling Interrupt Servicing Completion', () => {
     }
     write(REGISTER.EOI, 0);
     expect(ended).toEqual([0x42]);
-    expect(apic.inService.highest()).toBe(0x31);
+    expect(apic.priority.inService.highest()).toBe(0x31);
     write(REGISTER.EOI, 0);
     expect(ended).toEqual([0x42]);
     write(REGISTER.EOI, 0); // without anything in service: no effect
-    expect(apic.inService.highest()).toBe(-1);
+    expect(apic.priority.inService.highest()).toBe(-1);
   });
 
   it('suppresses the broadcast on demand, where that exists', () => {
@@ -167,8 +168,8 @@ describe('11.9 Spurious Interrupt', () => {
     apic.accept(0x31, false);
     write(REGISTER.TASK_PRIORITY, 0x30);
     expect(apic.acknowledge()).toBe(0xef);
-    expect(apic.inService.highest()).toBe(-1);
-    expect(apic.request.has(0x31)).toBe(true);
+    expect(apic.priority.inService.highest()).toBe(-1);
+    expect(apic.priority.request.has(0x31)).toBe(true);
   });
 });
 

@@ -1,6 +1,6 @@
 /** IA32_APIC_BASE: which values are legal, and the mode they stand for (SDM Vol. 3A, 11.4.4 and 11.12.5). */
 
-import type { LocalApicMode } from '../../devices/local-apic.js';
+import type { LocalApicMode } from '../../devices/local-apic-options.js';
 
 export const APIC_BASE = { BSP: 1n << 8n, EXTENDED: 1n << 10n, ENABLE: 1n << 11n } as const;
 
