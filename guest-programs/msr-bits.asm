@@ -1,6 +1,8 @@
 ; Which model-specific registers may a guest write without an exit? Those whose bit in the MSR bitmap is clear: the
 ; processor switches them by itself, or nobody but the guest uses them while it runs. The others trap. Each register is
-; written with the value that it has, and the time for one WRMSR tells to which kind it belongs.
+; written with the value that it has, and the time for one WRMSR tells to which kind it belongs. STAR, LSTAR,
+; SYSCALL_MASK and EFER also belong to the host: as long as it switches them eagerly (2.6.32), it takes all of its
+; own registers back before it changes one of the guest's, and the exit becomes a heavy one.
 ;
 ;; expect-output: "WRMSR SYSENTER_CS: {20..600}\n"
 ;; expect-output: "WRMSR SYSENTER_ESP: {20..600}\n"
@@ -8,12 +10,12 @@
 ;; expect-output: "WRMSR FS_BASE: {20..600}\n"
 ;; expect-output: "WRMSR GS_BASE: {20..600}\n"
 ;; expect-output: "WRMSR KERNEL_GS_BASE: {20..600}\n"
-;; expect-output: "WRMSR STAR: {1200..4500}\n"
-;; expect-output: "WRMSR LSTAR: {1200..4500}\n"
-;; expect-output: "WRMSR SYSCALL_MASK: {1200..4500}\n"
-;; expect-output: "WRMSR EFER: {1200..4500}\n"
+;; expect-output: "WRMSR STAR: {1200..5600}\n"
+;; expect-output: "WRMSR LSTAR: {1200..5600}\n"
+;; expect-output: "WRMSR SYSCALL_MASK: {1200..5600}\n"
+;; expect-output: "WRMSR EFER: {1200..5600}\n"
 ;; expect-exit-code: 0
-;; expect-exit: MSR_WRITE == 132 light
+;; expect-exit: MSR_WRITE == 132
 ;; expect-exit: MSR_READ >= 4 light
 ;; expect-exit: HLT == 1
 

@@ -7,7 +7,7 @@
 ;; expect-output: "ring 3: cycles per SYSCALL and SYSRET: {20..900}\n"
 ;; expect-output: "ring 0: #GP in ring 3, CS 0x2b\n"
 ;; expect-exit-code: 0
-;; expect-exit: MSR_WRITE >= 4 light
+;; expect-exit: MSR_WRITE == 4
 ;; expect-exit: HLT == 1
 
         bits    64

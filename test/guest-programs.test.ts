@@ -1,6 +1,12 @@
+import { existsSync, readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
-import { outputMismatch } from './support/guest-header.js';
-import { guestPrograms } from './support/guest-programs.js';
+import { assemble } from '../src/assembler/index.js';
+import { createVm } from '../src/machine/create-vm.js';
+import { readGuestImage } from '../src/machine/load-image.js';
+import type { RunResult } from '../src/machine/virtual-machine.js';
+import type { ExitRecord, TraceSink } from '../src/trace/events.js';
+import { outputMismatch, satisfies } from './support/guest-header.js';
+import { GUEST_PROGRAMS, type GuestProgram, guestPrograms } from './support/guest-programs.js';
 import { serialOutputUnderQemu } from './support/qemu.js';
 import { hasTool, skipNote } from './support/tools.js';
 
@@ -24,6 +30,82 @@ describe('expected output', () => {
     ['a', 'ab', false],
   ])('%j, and %j came: %s', (expected, actual, isMatch) => {
     expect(outputMismatch(expected, actual) === undefined).toBe(isMatch);
+  });
+});
+
+interface Observed {
+  readonly output: string;
+  readonly result: RunResult;
+  readonly exits: readonly ExitRecord[];
+}
+
+/** Runs a program as users do, and keeps what its observers saw. */
+function observe({ path, source }: GuestProgram, trace?: TraceSink): Observed {
+  const { image, origin } = assemble(source, {
+    fileName: path,
+    includePaths: [GUEST_PROGRAMS],
+    readFile: (file) => (existsSync(file) ? readFileSync(file) : undefined),
+  });
+  const exits: ExitRecord[] = [];
+  const bytes: number[] = [];
+  const vm = createVm({
+    image: readGuestImage(image, 'flat', Number(origin)),
+    serialOutput: (byte) => bytes.push(byte),
+    ...(trace === undefined ? {} : { trace: { ...trace, vmExit: (exit) => exits.push(exit) } }),
+  });
+  const result = vm.run(10_000_000);
+  return { output: Buffer.from(bytes).toString('latin1'), result, exits };
+}
+
+describe('guest programs under exitscope', () => {
+  it.each(PROGRAMS)('$name does what its header says', (program) => {
+    const { header } = program;
+    const { output, result, exits } = observe(program, {});
+    expect(outputMismatch(header.output, output)).toBeUndefined();
+    expect(result.end).toEqual(
+      header.exitCode === 0 ? { reason: 'halted' } : { reason: 'guest-exit', exitCode: header.exitCode },
+    );
+    for (const expected of header.exits) {
+      const { reasonName, weight } = expected;
+      const found = exits.filter(
+        (exit) => exit.reasonName === reasonName && (weight === undefined || exit.weight === weight),
+      );
+      expect(satisfies(found.length, expected), `${found.length} exits ${reasonName}`).toBe(true);
+    }
+  });
+
+  it.each(PROGRAMS)('$name accounts for every cycle', (program) => {
+    const { result, exits } = observe(program, {});
+    expect(result.stages.reduce((sum, { cycles }) => sum + cycles, 0)).toBe(result.cycles);
+    expect(exits.map(({ sequence }) => sequence)).toEqual(exits.map((_, index) => index));
+    expect(exits).toHaveLength(result.statistics.exits);
+    for (const exit of exits) {
+      expect(exit.stages.reduce((sum, { cycles }) => sum + cycles, 0)).toBe(exit.cycles);
+      for (const { cycles, operations } of exit.stages)
+        expect(operations.reduce((sum, operation) => sum + operation.cycles, 0)).toBe(cycles);
+    }
+  });
+
+  it.each(PROGRAMS)('$name runs the same again, watched or not', (program) => {
+    const first = observe(program);
+    expect(observe(program)).toEqual(first);
+    expect(observe(program, {}).result).toEqual(first.result);
+    const stepped = observe(program, { instruction: () => {} });
+    expect([stepped.output, stepped.result]).toEqual([first.output, first.result]);
+    expect(stepped.exits).toEqual(observe(program, {}).exits);
+  });
+
+  it('times itself as the ledger does', () => {
+    for (const name of ['eoi-xapic', 'eoi-x2apic']) {
+      const { output, exits } = observe(PROGRAMS.find((program) => program.name === name)!, {});
+      const perEoi = Number(/: (\d+)\n/.exec(output)![1]);
+      const reason = name === 'eoi-xapic' ? 'APIC_ACCESS' : 'MSR_WRITE';
+      const cycles = exits.filter(({ reasonName }) => reasonName === reason).map((exit) => exit.cycles);
+      // The most frequent exit, and a few cycles of guest code around it.
+      const median = cycles.sort((a, b) => a - b)[cycles.length >> 1]!;
+      expect(perEoi - median).toBeGreaterThan(0);
+      expect(perEoi - median).toBeLessThan(200);
+    }
   });
 });
 

@@ -82,6 +82,9 @@ const BY_MNEMONIC: Readonly<Record<string, number>> = {
   HLT: 1,
 };
 
+/** An exception or interrupt on its way through the IDT, without the handler. */
+export const GUEST_EVENT_DELIVERY_CYCLES = 150;
+
 /** MOV to and from control and debug registers, in cycles. */
 const CONTROL_REGISTER_READ = 20;
 const CONTROL_REGISTER_WRITE = 75;

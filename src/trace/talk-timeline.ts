@@ -72,7 +72,11 @@ const WIDTH = { event: 46, number: 9 } as const;
 function writeTimeline(record: ExitRecord, write: WriteLine, palette: Palette): void {
   const { rows, otherCycles } = compareWithTalk(record);
   const cells = (event: string, ...numbers: string[]): string =>
-    event.padEnd(WIDTH.event) + numbers.map((text) => text.padStart(WIDTH.number)).join('');
+    event.padEnd(WIDTH.event) +
+    numbers
+      .map((text) => text.padStart(WIDTH.number))
+      .join('')
+      .trimEnd();
   write(palette.strong(`${record.description}, handled in user space (exit ${record.sequence})`));
   write(palette.quiet(cells('', 'talk', 'step', 'here', 'step')));
   for (const [index, row] of rows.entries()) {

@@ -1,6 +1,6 @@
 /** One line of text for each exit, with its stages on request. */
 
-import type { ExitRecord, StageRecord, TraceSink } from './events.js';
+import type { ExitRecord, InjectionRecord, StageRecord, TraceSink } from './events.js';
 import {
   column,
   type DescribeInstruction,
@@ -19,7 +19,7 @@ export interface TextSinkOptions {
   readonly palette?: Palette;
 }
 
-const WIDTH = { time: 13, rip: 12, instruction: 26, reason: 18, weight: 5, cycles: 8 } as const;
+const WIDTH = { time: 13, rip: 12, instruction: 32, reason: 18, weight: 5, cycles: 8 } as const;
 
 /** The heading that belongs to the lines of `textSink`. */
 export function textHeading(): string {
@@ -37,17 +37,28 @@ export function textHeading(): string {
 /** Time and cycles in cycles of the modelled processor. */
 export function textSink(options: TextSinkOptions): TraceSink {
   const { write, describeInstruction, palette = PLAIN } = options;
+  // An exit is reported when it is over; what was injected meanwhile belongs below its line.
+  let injected: InjectionRecord[] = [];
+  const writeInjected = (until: number): void => {
+    for (const record of injected) if (record.time < until) write(palette.quiet(injectionLine(record)));
+    injected = injected.filter((record) => record.time >= until);
+  };
   return {
     vmExit(record) {
+      writeInjected(record.time);
       write(exitLine(record, describeInstruction(record.instructionBytes, record.rip), palette));
       if (options.stages === true) for (const line of stageLines(record.stages, palette)) write(line);
+      writeInjected(Number.POSITIVE_INFINITY);
     },
     injection(record) {
-      const error = record.errorCode === undefined ? '' : `, error code ${hexadecimal(record.errorCode)}`;
-      const what = `inject ${record.kind}, vector ${record.vector}${error}`;
-      write(palette.quiet(`${grouped(record.time).padStart(WIDTH.time)}  ${what}`));
+      injected.push(record);
     },
   };
+}
+
+function injectionLine({ time, kind, vector, errorCode }: InjectionRecord): string {
+  const error = errorCode === undefined ? '' : `, error code ${hexadecimal(errorCode)}`;
+  return `${grouped(time).padStart(WIDTH.time)}  inject ${kind}, vector ${vector}${error}`;
 }
 
 function exitLine(record: ExitRecord, instruction: string, palette: Palette): string {

@@ -1,6 +1,6 @@
 /** Reads what a guest program says about itself in the `;;` lines of its header. */
 
-/** One `expect-exit` line: how many exits of a kind are expected, and of which weight all of them are. */
+/** One `expect-exit` line: how many exits of a reason, and if it says so of a weight, are expected. */
 export interface ExpectedExits {
   readonly reasonName: string;
   readonly relation: '==' | '>=' | '<=';

@@ -12,7 +12,10 @@ TABLES          equ 0x10000             ; PML4, PDPT, four page directories
 header: dd      0x1badb002, 0x00010000, -(0x1badb002 + 0x00010000)
         dd      header, LOAD, end, 0, start
 
-start:  mov     esi, image
+start:  mov     al, 0xff                ; the firmware left its timer interrupt on
+        out     0x21, al
+        out     0xa1, al
+        mov     esi, image
         mov     edi, GUEST
         mov     ecx, end - image
         rep movsb

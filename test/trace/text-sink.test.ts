@@ -8,7 +8,7 @@ describe('text sink', () => {
     const lines: string[] = [];
     textSink({ write: (line) => lines.push(line), describeInstruction }).vmExit?.(exitRecord());
     expect(lines).toEqual([
-      '    1,234,567  0x100013      out 0x80,al                 IO_INSTRUCTION      heavy    10,000  ' +
+      '    1,234,567  0x100013      out 0x80,al                       IO_INSTRUCTION      heavy    10,000  ' +
         'OUT 1 byte to port 0x80 → handled in user space: POST port',
     ]);
   });
@@ -38,18 +38,19 @@ describe('text sink', () => {
     const lines: string[] = [];
     const long = 'mov qword [rax + rcx * 8 + 0x12345678], 0x7fffffff';
     textSink({ write: (line) => lines.push(line), describeInstruction: () => long }).vmExit?.(exitRecord());
-    expect(lines[0]).toContain('mov qword [rax + rcx * 8 …  IO_INSTRUCTION');
+    expect(lines[0]).toContain('mov qword [rax + rcx * 8 + 0x12…  IO_INSTRUCTION');
   });
 
-  it('writes injected events', () => {
+  it('writes what was injected below the exit during which it happened', () => {
     const lines: string[] = [];
     const sink = textSink({ write: (line) => lines.push(line), describeInstruction });
-    sink.injection?.({ vcpu: 0, time: 1000, kind: 'exception', vector: 13, errorCode: 0 });
-    sink.injection?.({ vcpu: 0, time: 1000, kind: 'interrupt', vector: 64, errorCode: undefined });
-    expect(lines).toEqual([
-      '        1,000  inject exception, vector 13, error code 0x0',
-      '        1,000  inject interrupt, vector 64',
-    ]);
+    sink.injection?.({ vcpu: 0, time: 900, kind: 'exception', vector: 13, errorCode: 0 });
+    sink.injection?.({ vcpu: 0, time: 1900, kind: 'interrupt', vector: 64, errorCode: undefined });
+    expect(lines).toEqual([]);
+    sink.vmExit?.(exitRecord({ time: 1000 }));
+    expect(lines[0]).toBe('          900  inject exception, vector 13, error code 0x0');
+    expect(lines[1]).toContain('IO_INSTRUCTION');
+    expect(lines[2]).toBe('        1,900  inject interrupt, vector 64');
   });
 });
 

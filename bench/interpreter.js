@@ -1,0 +1,83 @@
+/** Guest instructions per second on three loops that never leave the guest. */
+
+import b from 'benny';
+import { assemble, createVm, readGuestImage } from '../dist/index.js';
+
+/** Guest instructions per measured call. */
+const SLICE = 2_000_000;
+
+/** Endless loops over 16 KiB of data at 2 MiB. */
+const LOOPS = {
+  'loads, ALU, branches': `
+        mov     rsi, 0x200000
+        xor     edi, edi
+  next: mov     rax, [rsi + rdi * 8]
+        xor     rbx, rax
+        add     rcx, rbx
+        rol     rcx, 7
+        inc     rdi
+        cmp     rdi, 2048
+        jne     next
+        xor     edi, edi
+        jmp     next`,
+  'calls, returns, stack': `
+  next: mov     edi, 5
+        call    sum
+        add     rbx, rax
+        jmp     next
+  sum:  push    rbp
+        mov     rbp, rsp
+        push    rdi
+        xor     eax, eax
+        dec     rdi
+        jz      last
+        call    sum
+  last: add     rax, [rbp - 8]
+        pop     rdi
+        pop     rbp
+        ret`,
+  'strings, memory to memory': `
+        cld
+  next: mov     esi, 0x200000
+        mov     edi, 0x210000
+        mov     ecx, 512
+        rep     movsq
+        mov     esi, 0x210000
+        mov     ecx, 256
+  byte: movzx   eax, byte [rsi + rcx]
+        add     [rsi + rcx * 2], al
+        lodsb
+        dec     ecx
+        jnz     byte
+        jmp     next`,
+};
+
+function machineFor(source) {
+  const { ok, image } = assemble(`bits 64\norg 0x100000\n${source}\n`, { fileName: 'loop.asm' });
+  if (!ok) throw new Error('the loop does not assemble');
+  return createVm({ image: readGuestImage(image) });
+}
+
+function measured(name, source) {
+  return b.add(name, () => {
+    const machine = machineFor(source);
+    let executed = 0;
+    return () => {
+      const { instructions, end } = machine.run(SLICE);
+      if (end.reason !== 'limit' || instructions <= executed)
+        throw new Error(`${name}: the guest stands still`);
+      executed = instructions;
+    };
+  });
+}
+
+export const interpreter = () =>
+  b.suite(
+    'interpreter tier',
+    ...Object.entries(LOOPS).map(([name, source]) => measured(name, source)),
+    b.cycle(),
+    b.complete(({ results }) => {
+      for (const { name, ops } of results)
+        console.log(`${name}: ${((ops * SLICE) / 1e6).toFixed(1)} million guest instructions/s`);
+    }),
+  );

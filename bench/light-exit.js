@@ -1,0 +1,38 @@
+/** Light exits per second with nobody watching: an endless loop of EOIs through the x2APIC. */
+
+import b from 'benny';
+import { assemble, createVm, readGuestImage } from '../dist/index.js';
+
+/** Three guest instructions, one exit. */
+const SOURCE = `
+        bits    64
+        org     0x100000
+        mov     ecx, 0x1b
+        rdmsr
+        or      eax, 0xc00
+        wrmsr
+        mov     ecx, 0x80b
+        xor     eax, eax
+        xor     edx, edx
+  next: wrmsr
+        inc     rbx
+        jmp     next`;
+const SLICE = 30_000;
+
+export const lightExit = () =>
+  b.suite(
+    'light exits',
+    b.add('EOI through the x2APIC', () => {
+      const machine = createVm({ image: readGuestImage(assemble(SOURCE, { fileName: 'eoi.asm' }).image) });
+      let exits = 0;
+      return () => {
+        const { statistics } = machine.run(SLICE);
+        if (statistics.exits - exits < SLICE / 4) throw new Error('there were too few exits');
+        exits = statistics.exits;
+      };
+    }),
+    b.cycle(),
+    b.complete(({ results: [{ ops }] }) => {
+      console.log(`${Math.round((ops * SLICE) / 3).toLocaleString('en-US')} light exits/s`);
+    }),
+  );

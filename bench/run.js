@@ -1,0 +1,17 @@
+/** All benchmarks, one after the other: npm run bench. Names of some as arguments run only those. */
+
+const SUITES = [
+  ['decoder', () => import('./decoder.js').then(({ decoder }) => decoder())],
+  ['interpreter', () => import('./interpreter.js').then(({ interpreter }) => interpreter())],
+  ['light-exit', () => import('./light-exit.js').then(({ lightExit }) => lightExit())],
+];
+
+const wanted = process.argv.slice(2);
+const unknown = wanted.filter((name) => !SUITES.some(([suite]) => suite === name));
+if (unknown.length > 0) {
+  console.error(
+    `no such benchmark: ${unknown.join(', ')} (there are ${SUITES.map(([name]) => name).join(', ')})`,
+  );
+  process.exit(2);
+}
+for (const [name, run] of SUITES) if (wanted.length === 0 || wanted.includes(name)) await run();

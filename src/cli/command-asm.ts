@@ -1,0 +1,47 @@
+/** `exitscope asm`: NASM source to a flat binary or an ELF object. */
+
+import { Command, InvalidArgumentError, Option } from 'commander';
+import { formatListing } from '../assembler/index.js';
+import { type AssembleFileOptions, assembleFile } from './assemble-file.js';
+import { writeWhole } from './files.js';
+
+interface AsmOptions {
+  readonly output: string;
+  readonly format: NonNullable<AssembleFileOptions['format']>;
+  readonly listing?: string;
+  readonly includePath: string[];
+  readonly define: Record<string, string>;
+}
+
+export function asmCommand(): Command {
+  return new Command('asm')
+    .summary('assemble NASM source')
+    .description('Assembles NASM source. Nothing is written when the source has errors.')
+    .argument('<file>', 'assembly source')
+    .requiredOption('-o, --output <file>', 'file to write')
+    .addOption(
+      new Option('-f, --format <format>', 'output format').choices(['bin', 'elf32', 'elf64']).default('bin'),
+    )
+    .option('-l, --listing <file>', 'also write a listing: addresses and bytes beside the source')
+    .option('-I, --include-path <folder>', 'where to look for included files; may be repeated', collect, [])
+    .option('-D, --define <name[=value]>', 'define a macro; may be repeated', define, {})
+    .addHelpText(
+      'after',
+      '\nExample:\n  $ exitscope asm guest-programs/pio-write.asm -o pio-write.bin -l pio-write.lst',
+    )
+    .action((file: string, { output, format, listing, includePath, define }: AsmOptions) => {
+      const result = assembleFile(file, { format, includePaths: includePath, defines: define });
+      if (listing !== undefined) writeWhole(listing, Buffer.from(formatListing(result)));
+      writeWhole(output, result.image);
+    });
+}
+
+function collect(value: string, previous: string[]): string[] {
+  return [...previous, value];
+}
+
+function define(text: string, previous: Record<string, string>): Record<string, string> {
+  const [, name, value] = /^([A-Za-z_.?@][\w.?@$#~]*)(?:=(.*))?$/s.exec(text) ?? [];
+  if (name === undefined) throw new InvalidArgumentError('A name is needed, such as ITERATIONS=64.');
+  return { ...previous, [name]: value ?? '' };
+}

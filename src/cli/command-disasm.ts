@@ -1,0 +1,57 @@
+/** `exitscope disasm`: bytes of a file, or hex digits of the command line, as instructions. */
+
+import { Command, Option } from 'commander';
+import { sweep } from '../decoder/index.js';
+import { formatInstruction } from '../disassembler/index.js';
+import { CommandError } from './command-error.js';
+import { EXIT } from './exit-codes.js';
+import { isFile, readBytes } from './files.js';
+import { parseAddress } from './numbers.js';
+import { output } from './standard-streams.js';
+
+interface DisasmOptions {
+  readonly bits: string;
+  readonly org: bigint;
+}
+
+/** Bytes per line at most, as many as an instruction can have. */
+const BYTES_WIDTH = 15 * 2;
+
+export function disasmCommand(): Command {
+  return new Command('disasm')
+    .summary('print bytes as instructions')
+    .description('Prints the bytes of a file, or hex digits given directly, as instructions in NASM syntax.')
+    .argument('<file|hex...>', 'a file of machine code, or hex digits: 48 89 e5')
+    .addOption(new Option('-b, --bits <size>', 'code size').choices(['16', '32', '64']).default('64'))
+    .option('-o, --org <address>', 'address of the first byte', parseAddress, 0n)
+    .addHelpText('after', '\nExample:\n  $ exitscope disasm 0f 01 c2 --org 0x100000')
+    .action((words: string[], options: DisasmOptions) => disassemble(bytesOf(words), options));
+}
+
+function bytesOf(words: readonly string[]): Uint8Array {
+  if (words.length === 1 && isFile(words[0])) return readBytes(words[0]);
+  const digits = words
+    .map((word) => word.replace(/^0x/i, ''))
+    .join('')
+    .replace(/[\s,_]/g, '');
+  if (/^([0-9a-f]{2})+$/i.test(digits)) return Buffer.from(digits, 'hex');
+  if (/^[0-9a-f]+$/i.test(digits))
+    throw new CommandError(EXIT.USAGE, `${digits}: an even number of hex digits is needed`);
+  if (words.length === 1) readBytes(words[0]);
+  throw new CommandError(EXIT.USAGE, `${words.join(' ')}: neither a file nor hex digits`);
+}
+
+/** Address, bytes and text, in the columns of ndisasm. */
+function disassemble(bytes: Uint8Array, { bits, org }: DisasmOptions): void {
+  const codeSize = Number(bits) as 16 | 32 | 64;
+  const end = org + BigInt(bytes.length);
+  const addressWidth = end > 0xffffffffn ? 16 : 8;
+  for (const { offset, length, instruction } of sweep(bytes, codeSize)) {
+    const address = BigInt.asUintN(64, org + BigInt(offset));
+    const digits = Buffer.from(bytes.subarray(offset, offset + length)).toString('hex');
+    const text = instruction === undefined ? `db 0x${digits}` : formatInstruction(instruction, address);
+    output.line(
+      `${address.toString(16).padStart(addressWidth, '0')}  ${digits.padEnd(BYTES_WIDTH)}  ${text}`,
+    );
+  }
+}

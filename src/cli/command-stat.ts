@@ -1,0 +1,69 @@
+/** `exitscope stat`: how many exits of which kind, and where the cycles went. */
+
+import { Command } from 'commander';
+import type { RunResult } from '../machine/virtual-machine.js';
+import { StatisticsSink, writeExitTable, writeStageTable } from '../trace/statistics-sink.js';
+import { addGuestOptions, type GuestOptions } from './guest-options.js';
+import { reportEnd, runGuest } from './run-guest.js';
+import { serialAsTalk } from './serial-as-talk.js';
+import { output } from './standard-streams.js';
+
+/** Names the shape of the JSON document; the number grows when a field changes its meaning or goes away. */
+const STATISTICS_SCHEMA = 'exitscope.stat/1';
+
+interface StatOptions extends GuestOptions {
+  readonly json: boolean;
+}
+
+export function statCommand(): Command {
+  return addGuestOptions(
+    new Command('stat')
+      .summary('run a guest and count its VM exits')
+      .description(
+        'Runs a guest and prints the table of `perf kvm stat report` with cycles beside it, then the cycles by ' +
+          'stage. What the guest prints goes to standard error.',
+      ),
+  )
+    .option('-j, --json', 'print one JSON document', false)
+    .addHelpText('after', '\nExample:\n  $ exitscope stat guest-programs/eoi-xapic.asm')
+    .action(async (file: string, options: StatOptions) => {
+      const sink = new StatisticsSink();
+      const talk = serialAsTalk();
+      try {
+        const result = await runGuest(file, options, { trace: sink, serialOutput: talk.byte });
+        if (options.json) printJson(sink, result);
+        else printTables(sink, result);
+        reportEnd(result, options);
+      } finally {
+        talk.end();
+      }
+    });
+}
+
+function printTables(sink: StatisticsSink, { clockInHertz, cycles, instructions }: RunResult): void {
+  writeExitTable(sink.reasons(), clockInHertz / 1e6, output.line);
+  output.line('');
+  writeStageTable(sink.stages(), output.line);
+  const exits = sink.stages().reduce((sum, stage) => sum + stage.totalCycles, 0);
+  const share = ((100 * (cycles - exits)) / cycles).toFixed(2);
+  output.line('');
+  output.line(
+    `${cycles} cycles, ${share}% of them in the guest, which executed ${instructions} instructions.`,
+  );
+}
+
+function printJson(sink: StatisticsSink, result: RunResult): void {
+  const { end, cycles, clockInHertz, instructions, stages, statistics } = result;
+  const document = {
+    schema: STATISTICS_SCHEMA,
+    end,
+    cycles,
+    clockInHertz,
+    instructions,
+    exits: sink.reasons(),
+    exitStages: sink.stages(),
+    stages,
+    counters: statistics,
+  };
+  output.line(JSON.stringify(document, undefined, 2));
+}

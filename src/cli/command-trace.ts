@@ -1,0 +1,81 @@
+/** `exitscope trace`: every VM exit of a guest, one line each, with its stages, its instructions, or as JSON. */
+
+import { Command, Option } from 'commander';
+import { describeInstruction } from '../machine/describe-instruction.js';
+import { combineSinks, LimitedSink } from '../trace/combine-sinks.js';
+import type { TraceSink } from '../trace/events.js';
+import type { Palette } from '../trace/format.js';
+import { instructionSink } from '../trace/instruction-sink.js';
+import { jsonSink } from '../trace/json-sink.js';
+import { TimelineSink } from '../trace/talk-timeline.js';
+import { textHeading, textSink } from '../trace/text-sink.js';
+import { type ColourMode, paletteFor } from './colours.js';
+import { addGuestOptions, type GuestOptions } from './guest-options.js';
+import { parseCount } from './numbers.js';
+import { reportEnd, runGuest } from './run-guest.js';
+import { serialAsTalk } from './serial-as-talk.js';
+import { output } from './standard-streams.js';
+
+interface TraceOptions extends GuestOptions {
+  readonly instructions: boolean;
+  readonly json: boolean;
+  readonly stages: boolean;
+  readonly timeline: boolean;
+  readonly limit?: number;
+  readonly color: ColourMode;
+}
+
+export function traceCommand(): Command {
+  return addGuestOptions(
+    new Command('trace')
+      .summary('run a guest and show its VM exits')
+      .description(
+        'Runs a guest and prints one line for each VM exit: virtual time, RIP, instruction, reason, weight, cycles, ' +
+          'and what was done about it. What the guest prints goes to standard error.',
+      ),
+  )
+    .option('-s, --stages', 'show the stages of each exit, and their operations', false)
+    .option(
+      '-i, --instructions',
+      'show each executed instruction, with the registers and flags it changed',
+      false,
+    )
+    .option('-t, --timeline', "set one port access beside the nine points of the talk's timeline", false)
+    .option('-n, --limit <n>', 'show only the first n exits', parseCount)
+    .addOption(
+      new Option('-j, --json', 'print JSON lines').default(false).conflicts(['timeline', 'stages', 'limit']),
+    )
+    .addOption(new Option('--color <when>', 'colours').choices(['auto', 'always', 'never']).default('auto'))
+    .addHelpText('after', '\nExample:\n  $ exitscope trace --stages guest-programs/pio-write.asm')
+    .action(trace);
+}
+
+async function trace(file: string, options: TraceOptions): Promise<void> {
+  const palette = paletteFor(options.color);
+  const timeline = new TimelineSink();
+  const limited = new LimitedSink(options.limit ?? Number.POSITIVE_INFINITY, lineSink(options, palette));
+  const sink = options.timeline ? combineSinks([limited, timeline]) : limited;
+  if (!options.json && options.limit !== 0) output.line(palette.quiet(textHeading()));
+  const talk = serialAsTalk();
+  try {
+    const result = await runGuest(file, options, { trace: sink, serialOutput: talk.byte });
+    reportEnd(result, options);
+  } finally {
+    talk.end();
+    if (limited.dropped > 0) output.line(palette.quiet(`… and ${limited.dropped} more exits`));
+    if (options.timeline) {
+      output.line('');
+      if (!timeline.report(output.line, palette))
+        output.line('No port access was handled in user space twice.');
+    }
+  }
+}
+
+function lineSink({ json, instructions, stages }: TraceOptions, palette: Palette): TraceSink {
+  const write = output.line;
+  if (json) return jsonSink({ write, describeInstruction, instructions });
+  const exits = textSink({ write, describeInstruction, stages, palette });
+  return instructions
+    ? combineSinks([instructionSink({ write, describeInstruction, palette }), exits])
+    : exits;
+}

@@ -1,0 +1,55 @@
+/** Options that `run`, `trace` and `stat` share: which machine the guest gets, and what its end means. */
+
+import { type Command, InvalidArgumentError, Option } from 'commander';
+import { DEFAULT_ERA, ERAS, type Era, IMPLEMENTED, type Policies } from '../kvm/policies.js';
+import { DEFAULT_MEMORY_BYTES } from '../machine/memory-map.js';
+import { EXIT_CODE_HELP } from './exit-codes.js';
+import type { GuestFormat } from './guest-file.js';
+import { parseCount, parseSize } from './numbers.js';
+
+export interface GuestOptions {
+  readonly format: GuestFormat;
+  readonly memory: number;
+  readonly era: Era;
+  readonly policy: Partial<Policies>;
+  readonly maxInstructions?: number;
+  readonly successExitCode?: number;
+}
+
+export function addGuestOptions(command: Command): Command {
+  const policies = Object.entries(IMPLEMENTED)
+    .map(([mechanism, alternatives]) => `  ${mechanism.padEnd(18)} ${alternatives.join(', ')}`)
+    .join('\n');
+  return command
+    .argument('<file>', 'guest: assembly source (.asm), flat image (.bin) or ELF64 executable')
+    .addOption(
+      new Option('--format <format>', 'what the file is')
+        .choices(['auto', 'asm', 'flat', 'elf64'])
+        .default('auto'),
+    )
+    .option('-m, --memory <size>', 'guest RAM', parseSize, DEFAULT_MEMORY_BYTES)
+    .addOption(
+      new Option('--era <release>', 'behave as this Linux release')
+        .choices(Object.keys(ERAS))
+        .default(DEFAULT_ERA),
+    )
+    .option(
+      '--policy <mechanism=alternative>',
+      'replace one mechanism of the era; may be repeated',
+      parsePolicy,
+      {},
+    )
+    .option('--max-instructions <n>', 'stop after this many guest instructions', parseCount)
+    .option('--success-exit-code <n>', 'the exit code that stands for success', parseCount)
+    .addHelpText('after', `\n${EXIT_CODE_HELP}\n\nPolicies (the first one is the default):\n${policies}`);
+}
+
+function parsePolicy(text: string, previous: Partial<Policies>): Partial<Policies> {
+  const [mechanism, alternative, ...rest] = text.split('=');
+  const known: readonly string[] | undefined = IMPLEMENTED[mechanism as keyof Policies];
+  if (known === undefined)
+    throw new InvalidArgumentError(`Mechanisms are: ${Object.keys(IMPLEMENTED).join(', ')}.`);
+  if (rest.length > 0 || !known.includes(alternative))
+    throw new InvalidArgumentError(`Available for ${mechanism}: ${known.join(', ')}.`);
+  return { ...previous, [mechanism]: alternative };
+}

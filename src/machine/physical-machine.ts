@@ -1,0 +1,50 @@
+/** The hardware of the simulated host: linear memory, engine, one processor with VT-x. */
+
+import { PhysicalMemory } from '../memory/physical-memory.js';
+import type { InterruptSource, MmioBus, PortBus } from '../processor/core.js';
+import { planAddresses } from '../processor/engine/address-plan.js';
+import { Engine } from '../processor/engine/engine.js';
+import { Processor } from '../processor/processor.js';
+import { createCpuid } from '../processor/system/cpuid-model.js';
+import { HypervisorDoor } from '../vmx/hypervisor-door.js';
+import { VirtualMachineExtensions } from '../vmx/virtual-machine-extensions.js';
+import { RootInstructions } from '../vmx/vmx-instructions.js';
+import { GUEST_EVENT_DELIVERY_CYCLES, guestInstructionCycles } from './guest-instruction-costs.js';
+
+/** Room for decoded guest code. When it is full, decoding starts afresh. */
+const DECODED_CODE_BYTES = 8 * 2 ** 20;
+
+/** Ports that VT-x passes through to hardware that isn't there: writes vanish, reads are all ones. */
+const NO_PORTS: PortBus = { read: (_port, size) => 2 ** (8 * size) - 1, write: () => {} };
+const NO_MMIO: MmioBus = { read: (_address, size) => (1n << BigInt(8 * size)) - 1n, write: () => {} };
+/** The simulated CPU puts its own in place. */
+const NO_INTERRUPTS: InterruptSource = { pending: () => false, acknowledge: () => 0 };
+
+export interface PhysicalMachine {
+  readonly memory: PhysicalMemory;
+  readonly processor: Processor;
+  readonly extensions: VirtualMachineExtensions;
+  readonly vmx: HypervisorDoor;
+}
+
+/** @param ramBytes host-physical RAM, a multiple of 4096 */
+export function createPhysicalMachine(ramBytes: number): PhysicalMachine {
+  const plan = planAddresses(1, ramBytes, DECODED_CODE_BYTES);
+  const linearMemory = new WebAssembly.Memory({ initial: plan.wasmPages, maximum: plan.wasmPages });
+  const memory = new PhysicalMemory(linearMemory, plan.ram, ramBytes);
+  const engine = new Engine(linearMemory, plan, memory, {
+    cyclesOf: guestInstructionCycles,
+    eventDelivery: GUEST_EVENT_DELIVERY_CYCLES,
+  });
+  const processor = new Processor({
+    engine,
+    number: 0,
+    ports: NO_PORTS,
+    mmio: NO_MMIO,
+    cpuid: createCpuid(),
+    interrupts: NO_INTERRUPTS,
+  });
+  const extensions = new VirtualMachineExtensions(processor);
+  processor.vmx = new RootInstructions(extensions);
+  return { memory, processor, extensions, vmx: new HypervisorDoor(processor, extensions) };
+}

@@ -1,0 +1,104 @@
+import { chmodSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { exitscope } from '../support/command-line.js';
+import { GUEST_PROGRAMS, guestPrograms } from '../support/guest-programs.js';
+import { hasTool, inTemporaryFolder, runTool, skipNote } from '../support/tools.js';
+
+describe('exitscope asm', () => {
+  it.skipIf(!hasTool('nasm'))(
+    `makes the same image as nasm from each guest program${skipNote('nasm')}`,
+    () => {
+      inTemporaryFolder((folder) => {
+        for (const { name, path } of guestPrograms()) {
+          const [ours, theirs] = [join(folder, `${name}.bin`), join(folder, `${name}.nasm`)];
+          expect(exitscope('asm', path, '-o', ours), name).toEqual({ code: 0, output: '', talk: '' });
+          runTool('nasm', '-I', GUEST_PROGRAMS, '-o', theirs, path);
+          expect(readFileSync(ours).equals(readFileSync(theirs)), name).toBe(true);
+        }
+      });
+    },
+  );
+
+  it.skipIf(!hasTool('ld'))(`makes ELF64 objects that ld links${skipNote('ld')}`, () => {
+    inTemporaryFolder((folder) => {
+      const path = (name: string): string => join(folder, name);
+      writeFileSync(path('guest.asm'), 'bits 64\nglobal _start\nsection .text\n_start: cli\nhlt\n');
+      expect(exitscope('asm', path('guest.asm'), '-f', 'elf64', '-o', path('guest.o')).code).toBe(0);
+      runTool('ld', '-N', '-Ttext=0x100000', '-o', path('guest'), path('guest.o'));
+      expect(exitscope('run', path('guest'))).toEqual({ code: 0, output: '', talk: '' });
+    });
+  });
+
+  it('writes a listing', () => {
+    inTemporaryFolder((folder) => {
+      const path = (name: string): string => join(folder, name);
+      writeFileSync(path('a.asm'), 'bits 64\nmov rbp, rsp\n');
+      expect(exitscope('asm', path('a.asm'), '-o', path('a.bin'), '-l', path('a.lst')).code).toBe(0);
+      expect(readFileSync(path('a.lst'), 'utf8')).toMatch(/2.*4889E5.*mov rbp, rsp/i);
+    });
+  });
+
+  it('reports all errors of a file with place and caret, and writes nothing', () => {
+    inTemporaryFolder((folder) => {
+      const source = join(folder, 'bad.asm');
+      writeFileSync(source, 'bits 64\n        mov eax, bl\n        nop\n        jmp nowhere\n');
+      const { code, output, talk } = exitscope('asm', source, '-o', join(folder, 'bad.bin'));
+      expect(code).toBe(1);
+      expect(output).toBe('');
+      expect(talk).toMatch(/bad\.asm:2:\d+: error: .*\n {8}mov eax, bl\n *\^/);
+      expect(talk).toMatch(/bad\.asm:4:\d+: error: .*nowhere/);
+      expect(readdirSync(folder)).toEqual(['bad.asm']);
+    });
+  });
+
+  it('replaces an old file only by a whole new one', () => {
+    inTemporaryFolder((folder) => {
+      const path = (name: string): string => join(folder, name);
+      writeFileSync(path('out.bin'), 'old');
+      writeFileSync(path('bad.asm'), 'frobnicate\n');
+      writeFileSync(path('good.asm'), 'bits 64\nnop\n');
+      expect(exitscope('asm', path('bad.asm'), '-o', path('out.bin')).code).toBe(1);
+      expect(readFileSync(path('out.bin'), 'utf8')).toBe('old');
+      expect(exitscope('asm', path('good.asm'), '-o', path('out.bin')).code).toBe(0);
+      expect([...readFileSync(path('out.bin'))]).toEqual([0x90]);
+    });
+  });
+
+  it('says what is wrong with files', () => {
+    inTemporaryFolder((folder) => {
+      const path = (name: string): string => join(folder, name);
+      writeFileSync(path('good.asm'), 'bits 64\nnop\n');
+      mkdirSync(path('folder'));
+      const cases: [string[], number, string][] = [
+        [[path('none.asm'), '-o', path('o')], 1, 'no such file'],
+        [[path('folder'), '-o', path('o')], 1, 'it is a directory'],
+        [[path('good.asm'), '-o', path('folder')], 1, 'it is a directory'],
+        [[path('good.asm'), '-o', path('none/o')], 1, 'no directory'],
+        [[path('good.asm')], 2, "required option '-o, --output <file>' not specified"],
+        [[path('good.asm'), '-o', path('o'), '-f', 'coff'], 2, 'Allowed choices are'],
+        [[path('good.asm'), '-o', path('o'), '--frobnicate'], 2, "unknown option '--frobnicate'"],
+      ];
+      for (const [arguments_, expectedCode, message] of cases) {
+        const { code, talk } = exitscope('asm', ...arguments_);
+        expect(talk).toContain(message);
+        expect(code, talk).toBe(expectedCode);
+      }
+      expect(readdirSync(folder).sort()).toEqual(['folder', 'good.asm']);
+    });
+  });
+
+  it.skipIf(process.getuid?.() === 0)('says when it may not write', () => {
+    inTemporaryFolder((folder) => {
+      writeFileSync(join(folder, 'good.asm'), 'bits 64\nnop\n');
+      chmodSync(folder, 0o500);
+      const { code, talk } = exitscope('asm', join(folder, 'good.asm'), '-o', join(folder, 'o'));
+      expect([code, talk]).toEqual([1, expect.stringContaining('permission denied')]);
+      chmodSync(folder, 0o700);
+    });
+  });
+
+  it('writes to devices directly', () => {
+    expect(exitscope('asm', join(GUEST_PROGRAMS, 'hello-serial.asm'), '-o', '/dev/null').code).toBe(0);
+  });
+});

@@ -1,0 +1,140 @@
+import { type ChildProcessByStdio, spawn } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { Readable } from 'node:stream';
+import { describe, expect, it } from 'vitest';
+import { EXITSCOPE, exitscope } from '../support/command-line.js';
+import { inTemporaryFolder } from '../support/tools.js';
+
+/** Runs guest code given as source. */
+function run(source: string, ...options: string[]) {
+  return inTemporaryFolder((folder) => {
+    const path = join(folder, 'guest.asm');
+    writeFileSync(path, `bits 64\norg 0x100000\n${source}\n`);
+    return exitscope('run', path, ...options);
+  });
+}
+
+const WRITE_5 = 'mov al, 5\nout 0xf4, al\ncli\nhlt';
+const ENDLESS = 'jmp $';
+const TRIPLE_FAULT = 'ud2';
+
+describe('exitscope run', () => {
+  it('prints what the guest prints, and nothing else', () => {
+    expect(exitscope('run', 'guest-programs/hello-serial.asm')).toEqual({
+      code: 0,
+      output: 'Hello from VMX non-root operation.\n',
+      talk: '',
+    });
+  });
+
+  it('passes on bytes as they are', () => {
+    const { output } = run('mov dx, 0x3f8\nmov al, 0xc3\nout dx, al\nmov al, 0xa9\nout dx, al\ncli\nhlt');
+    expect(output).toBe('é');
+  });
+
+  it.each([
+    ['cli\nhlt', [], 0, ''],
+    [WRITE_5, [], 11, ''],
+    [WRITE_5, ['--success-exit-code', '11'], 0, ''],
+    ['cli\nhlt', ['--success-exit-code', '11'], 1, ''],
+    ['cli\nhlt', ['--success-exit-code', '0'], 0, ''],
+    [TRIPLE_FAULT, [], 112, 'triple fault'],
+    [TRIPLE_FAULT, ['--success-exit-code', '11'], 112, 'triple fault'],
+    [
+      ENDLESS,
+      ['--max-instructions', '1000'],
+      124,
+      'stopped by --max-instructions at RIP 0x100000 after 1000 instructions',
+    ],
+  ] as const)('%j with %j ends with %d', (source, options, code, message) => {
+    const result = run(source, ...options);
+    expect(result.talk).toContain(message);
+    expect(result.talk === '').toBe(message === '');
+    expect(result.code, result.talk).toBe(code);
+  });
+
+  it('names an instruction that is not implemented, its bytes and its address', () => {
+    const { code, talk } = run('nop\nvmcall\nfbstp [rsp]\ncli\nhlt');
+    expect(talk).toMatch(/^exitscope: FBSTP .*at 0x100004 is not implemented\n$/);
+    expect(code).toBe(114);
+  });
+
+  it.each([
+    [['run'], 2, "missing required argument 'file'"],
+    [['run', 'none.asm'], 1, "none.asm can't be read: no such file"],
+    [['run', 'none.bin'], 1, "none.bin can't be read: no such file"],
+    [['run', 'guest-programs'], 1, 'it is a directory'],
+    [['run', 'package.json'], 1, 'does not start with the ELF magic 7f 45 4c 46'],
+    [['run', 'package.json', '--format', 'elf64'], 1, 'does not start with the magic 7f 45 4c 46'],
+    [['run', 'x.bin', '--memory', 'much'], 2, 'A size is needed'],
+    [['run', 'x.bin', '--max-instructions', '-1'], 2, 'A number is needed'],
+    [['run', 'x.bin', '--era', '1.0'], 2, 'Allowed choices are 2.6.32'],
+    [['run', 'x.bin', '--policy', 'speed=high'], 2, 'Mechanisms are: syscallMsrs'],
+    [['run', 'x.bin', '--policy', 'syscallMsrs=lazy'], 2, 'Available for syscallMsrs: eager'],
+    [['run', 'guest-programs/hello-serial.asm', '--memory', '1M'], 2, 'at least'],
+    [['run', 'guest-programs/hello-serial.asm', '--memory', '64G'], 2, 'at most'],
+    [['fly'], 2, "unknown command 'fly'"],
+    [[], 2, 'Usage: exitscope'],
+  ] as [string[], number, string][])('%j ends with %d: %s', (arguments_, expectedCode, message) => {
+    const { code, output, talk } = exitscope(...arguments_);
+    expect(talk).toContain(message);
+    expect(code, talk).toBe(expectedCode);
+    expect(output).toBe('');
+    expect(talk).not.toContain('    at ');
+  });
+
+  it('has help with an example for every command, on standard output', () => {
+    for (const command of ['asm', 'disasm', 'run', 'trace', 'stat']) {
+      const { code, output } = exitscope(command, '--help');
+      expect(code).toBe(0);
+      expect(output).toContain(`Usage: exitscope ${command}`);
+      expect(output).toContain(`$ exitscope ${command} `);
+    }
+    expect(exitscope('run', '--help').output).toMatch(/124 +--max-instructions reached/);
+    expect(exitscope('--version')).toMatchObject({
+      code: 0,
+      output: expect.stringMatching(/^exitscope \d+\.\d+\.\d+ /),
+    });
+  });
+
+  it('ends with 130 at Ctrl-C', async () => {
+    const code = await endlessGuest(['run'], (child) => setTimeout(() => child.kill('SIGINT'), 1500));
+    expect(code).toBe(130);
+  });
+
+  it('ends when the reader of its output goes away', async () => {
+    const code = await endlessGuest(['trace'], (child) =>
+      child.stdout.once('data', () => child.stdout.destroy()),
+    );
+    expect(code).toBe(141);
+  });
+});
+
+/** A guest that prints for ever; resolves with the exit code once `disturb` has had its effect. */
+async function endlessGuest(
+  command: string[],
+  disturb: (child: ChildProcessByStdio<null, Readable, Readable>) => void,
+): Promise<number | null> {
+  const folder = mkdtempSync(join(tmpdir(), 'exitscope-'));
+  try {
+    const path = join(folder, 'guest.asm');
+    writeFileSync(path, 'bits 64\norg 0x100000\nmov al, 46\nmov dx, 0x3f8\nnext: out dx, al\njmp next\n');
+    const child = spawn(process.execPath, [EXITSCOPE, ...command, path], {
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    child.stderr.resume();
+    child.stdout.resume();
+    disturb(child);
+    let stack = '';
+    child.stderr.on('data', (data) => {
+      stack += data;
+    });
+    const code = await new Promise<number | null>((resolve) => child.on('close', resolve));
+    expect(stack).not.toContain('    at ');
+    return code;
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+}

@@ -1,0 +1,94 @@
+import { describe, expect, it } from 'vitest';
+import { exitscope } from '../support/command-line.js';
+
+const trace = (program: string, ...options: string[]) =>
+  exitscope('trace', `guest-programs/${program}.asm`, ...options);
+
+describe('exitscope trace', () => {
+  it('prints one line per exit on standard output, and the guest on standard error', () => {
+    const { code, output, talk } = trace('hello-serial');
+    expect(code).toBe(0);
+    expect(talk).toBe('guest: Hello from VMX non-root operation.\n');
+    const lines = output.trimEnd().split('\n');
+    expect(lines).toHaveLength(1 + 70 + 1);
+    expect(lines[1]).toMatch(
+      /^ *[\d,]+ {2}0x[0-9a-f]+ +in al,dx +IO_INSTRUCTION +heavy +[\d,]+ {2}in port 0x3fd, 1 byte → handled in user space: serial port/,
+    );
+    expect(lines[71]).toMatch(/hlt +HLT/);
+  });
+
+  it('adds stages that sum to the exit', () => {
+    const { output } = trace('pio-write', '--stages', '--limit', '1');
+    const number = (text: string): number => Number(text.replaceAll(',', ''));
+    const [, exit, ...rest] = output.split('\n');
+    const total = number(/heavy +([\d,]+)/.exec(exit)![1]);
+    const stages = rest
+      .filter((line) => /^ {10,}[\d,]+ {2}\S/.test(line))
+      .map((line) => number(line.trim().split(' ')[0]));
+    expect(stages.length).toBeGreaterThanOrEqual(8);
+    expect(stages.reduce((sum, cycles) => sum + cycles, 0)).toBe(total);
+    expect(output).toContain('qemu, back in kernel');
+    expect(output).toMatch(/… and \d+ more exits/);
+  });
+
+  it('adds executed instructions with what they changed', () => {
+    const { output } = trace('pio-write', '--instructions', '--limit', '2');
+    expect(output).toMatch(/0x100006 +mov ecx,0x10 +rcx=0x10\n/);
+    expect(output).toMatch(/rdtsc +rax=0x[0-9a-f]+/);
+  });
+
+  it('prints JSON lines that all can be read', () => {
+    const documents = trace('hello-serial', '--json')
+      .output.trimEnd()
+      .split('\n')
+      .map((line) => JSON.parse(line));
+    expect(documents.filter(({ type }) => type === 'exit')).toHaveLength(71);
+    for (const { schema, stages, cycles } of documents) {
+      expect(schema).toBe('exitscope.trace/1');
+      expect(stages.reduce((sum: number, stage: { cycles: number }) => sum + stage.cycles, 0)).toBe(cycles);
+    }
+  });
+
+  it("sets an exit beside the talk's timeline", () => {
+    const { output } = trace('pio-write', '--timeline', '--limit', '0');
+    expect(output).toMatch(/back in the guest +10,400 +\+800 +[\d,]+ +\+[\d,]+\n/);
+    expect(trace('eoi-x2apic', '--timeline', '--limit', '0').output).not.toContain('undefined');
+  });
+
+  it('uses colours only where they are wanted', () => {
+    const colourStart = '\u001b[';
+    expect(trace('pio-write', '--limit', '1').output).not.toContain(colourStart);
+    expect(trace('pio-write', '--limit', '1', '--color', 'always').output).toContain(colourStart);
+  });
+
+  it('refuses options that contradict each other', () => {
+    const { code, talk } = trace('pio-write', '--json', '--stages');
+    expect(talk).toContain("option '-j, --json' cannot be used with option '-s, --stages'");
+    expect(code).toBe(2);
+  });
+});
+
+describe('exitscope stat', () => {
+  const stat = (program: string, ...options: string[]) =>
+    exitscope('stat', `guest-programs/${program}.asm`, ...options);
+
+  it("prints perf's table and the cycles by stage", () => {
+    const { code, output, talk } = stat('eoi-xapic');
+    expect(code).toBe(0);
+    expect(talk).toMatch(/^guest: cycles per EOI, xAPIC: \d+\n$/);
+    expect(output).toMatch(/^Analyze events for all VMs, all VCPUs:\n\n {13}VM-EXIT {4}Samples/);
+    expect(output).toMatch(/ APIC_ACCESS +258 /);
+    expect(output).toMatch(/Total Samples:\d+, Total events handled time:[\d.]+us\./);
+    expect(output).toMatch(/host acquires control +[\d,]+ +[\d.]+%/);
+  });
+
+  it('prints one JSON document whose sums agree', () => {
+    const document = JSON.parse(stat('pio-write', '--json').output);
+    expect(document.schema).toBe('exitscope.stat/1');
+    const sum = (items: object[], field: string): number =>
+      items.reduce((total, item) => total + (item as Record<string, number>)[field], 0);
+    expect(sum(document.stages, 'cycles')).toBe(document.cycles);
+    expect(sum(document.exits, 'totalCycles')).toBe(sum(document.exitStages, 'totalCycles'));
+    expect(sum(document.exits, 'count')).toBe(document.counters.exits);
+  });
+});
