@@ -96,6 +96,12 @@ function isOutOfReach(candidate: Candidate, encoded: EncodedInstruction, context
   return distance < -128n || distance > 127n;
 }
 
+/** Shorter is better; of `D8` and `DC` for ST0 with itself NASM takes the one that names ST0 last. */
+function isBetter(encoded: EncodedInstruction, candidate: Candidate, best: EncodedInstruction): boolean {
+  if (encoded.bytes.length !== best.bytes.length) return encoded.bytes.length < best.bytes.length;
+  return candidate.row.operands.map((form) => form.text).join() === 'STi,ST0';
+}
+
 /** Encodes every candidate and gives the shortest; a candidate that can't be encoded drops out. */
 function shortest(
   candidates: readonly Candidate[],
@@ -109,7 +115,7 @@ function shortest(
     try {
       const encoded = encodeRow(candidate.row, candidate.operands, prefixes, context);
       if (!relaxed && isOutOfReach(candidate, encoded, context)) continue;
-      if (best === undefined || encoded.bytes.length < best.bytes.length) best = encoded;
+      if (best === undefined || isBetter(encoded, candidate, best)) best = encoded;
     } catch (error) {
       if (!(error instanceof AssemblyError)) throw error;
       failure ??= error;
@@ -119,16 +125,26 @@ function shortest(
   return best;
 }
 
-/** `mov r64, imm` whose upper half is zero is the shorter `mov r32, imm`. */
-function narrowedMove(statement: InstructionStatement): InstructionStatement | undefined {
+/** An immediate whose upper half is zero, so that writing a 32-bit register gives it in full. */
+function isUpperHalfZero(operand: Operand): boolean {
+  if (operand.kind !== 'immediate' || operand.strict || (operand.size !== 0 && operand.size !== 64))
+    return false;
+  const { constant, bases, unknown } = operand.value;
+  return unknown || (bases.length === 0 && BigInt.asUintN(32, constant) === constant);
+}
+
+const isSegmentRegister = (operand: Operand): boolean =>
+  operand.kind === 'register' && operand.register.registerClass === 'segment';
+
+/** Instructions whose 64-bit result is a zero-extended one: the 32-bit form is shorter and does the same. */
+function narrowed(statement: InstructionStatement): InstructionStatement | undefined {
   const { mnemonic, operands } = statement;
   const [target, source] = operands;
-  if (mnemonic !== 'MOV' || operands.length !== 2) return undefined;
-  if (target.kind !== 'register' || target.register.registerClass !== 'gpr64') return undefined;
-  if (source.kind !== 'immediate' || source.strict || (source.size !== 0 && source.size !== 64))
-    return undefined;
-  const { constant, bases, unknown } = source.value;
-  if (!unknown && (bases.length > 0 || BigInt.asUintN(32, constant) !== constant)) return undefined;
+  if (target?.kind !== 'register' || target.register.registerClass !== 'gpr64') return undefined;
+  const isMove = mnemonic === 'MOV' && operands.length === 2;
+  const storesSelector =
+    (mnemonic === 'SLDT' && operands.length === 1) || (isMove && isSegmentRegister(source));
+  if (!storesSelector && !(isMove && isUpperHalfZero(source))) return undefined;
   const name = target.register.number < 8 ? `e${target.register.name.slice(1)}` : `${target.register.name}d`;
   const register = findRegister(name)!;
   return {
@@ -206,8 +222,8 @@ export function encodeInstruction(
   const found = rowsOfMnemonic(statement.mnemonic);
   if (found === undefined)
     fail('unknown-instruction', `unknown instruction '${statement.token.text}'`, statement.token);
-  const narrowed = narrowedMove(statement);
-  if (narrowed !== undefined) return encodeInstruction(narrowed, context);
+  const shorter = narrowed(statement);
+  if (shorter !== undefined) return encodeInstruction(shorter, context);
   const result = encodeWith(found, statement, context);
   if ('bytes' in result) return result;
   const fallback = fallbackMnemonic(statement);

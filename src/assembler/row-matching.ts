@@ -61,7 +61,7 @@ function matchMemory(
     const { value, displacementSize } = operand.address;
     if (value.registers.length > 0 || (codeSize === 64 && displacementSize !== 64)) return 'none';
   }
-  const anySize = form.width === 0 || form.width > 128 || form.access === 'n';
+  const anySize = form.width === 0 || form.width > 128 || (form.access === 'n' && row.operandSize === 0);
   return operand.size === 0 || anySize || operand.size === form.width ? 'match' : 'size';
 }
 
@@ -137,6 +137,13 @@ function matchOperand(form: OperandForm, operand: Operand, situation: ImmediateS
   return form.slot === 'immediate' ? matchImmediate(form, operand, situation) : 'none';
 }
 
+/** In 64-bit code 90 is NOP, while XCHG EAX, EAX clears the upper half of RAX. */
+function isTruncatingNop(row: Encoding, operands: readonly Operand[], codeSize: CodeSize): boolean {
+  if (row.mnemonic !== 'XCHG' || !row.opcodeRegister || codeSize !== 64 || row.operandSize !== 32)
+    return false;
+  return operands.every((operand) => operand.kind === 'register' && operand.register.number === 0);
+}
+
 /** Compares operands with a row; `relaxed` accepts immediates that the row can only hold cut off. */
 export function matchRow(
   row: Encoding,
@@ -145,7 +152,7 @@ export function matchRow(
   relaxed: boolean,
 ): MatchResult {
   const forms = writtenForms(row);
-  if (forms.length !== operands.length) return 'none';
+  if (forms.length !== operands.length || isTruncatingNop(row, operands, codeSize)) return 'none';
   const memoryWithoutSize = operands.some((operand) => operand.kind === 'memory' && operand.size === 0);
   const situation = { row, codeSize, memoryWithoutSize, relaxed };
   let result: MatchResult = 'match';
