@@ -100,6 +100,8 @@ export class PhysicalCpu implements CostSink, InterruptSource {
   private readonly state: ProcessorState;
   private readonly vmx: VmxHardware;
   private readonly costs: Float64Array;
+  /** The processor's block, and the GPRs in it, as 32-bit words. */
+  private readonly stateWords: Int32Array;
   private readonly registerWords: Int32Array;
   private readonly startTime: number;
   private charging = true;
@@ -123,7 +125,8 @@ export class PhysicalCpu implements CostSink, InterruptSource {
     this.account = options.idleAccount;
     this.state = options.processor.state;
     const { bytes } = this.state;
-    this.registerWords = new Int32Array(bytes.buffer, bytes.byteOffset + STATE.GPR, 32);
+    this.stateWords = new Int32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 4);
+    this.registerWords = this.stateWords.subarray(STATE.GPR / 4, STATE.GPR / 4 + 32);
     this.startTime = options.processor.timeStampCounter;
     options.processor.interrupts = this;
   }
@@ -248,9 +251,17 @@ export class PhysicalCpu implements CostSink, InterruptSource {
     return this.state.cr4;
   }
 
-  readCr2(): bigint {
+  /** MOV from CR2 to memory: two 32-bit words, low one first. */
+  readCr2(words: Int32Array): void {
     this.charge(OP.MOV_FROM_CR);
-    return this.state.cr2;
+    words[0] = this.stateWords[STATE.CR2 / 4]!;
+    words[1] = this.stateWords[STATE.CR2 / 4 + 1]!;
+  }
+
+  /** MOV from CR2 and a comparison with memory. */
+  cr2Equals(words: Int32Array): boolean {
+    this.charge(OP.MOV_FROM_CR);
+    return this.stateWords[STATE.CR2 / 4] === words[0] && this.stateWords[STATE.CR2 / 4 + 1] === words[1];
   }
 
   writeCr2(value: bigint): void {

@@ -80,7 +80,7 @@ export function writeCr4(vcpu: Vcpu, value: number): void {
 
 /** kvm_set_cr3: with EPT the guest's own tables, and only unexitted changes are looked up in the VMCS. */
 export function setCr3(vcpu: Vcpu, value: bigint): void {
-  vcpu.cr3 = value;
+  vcpu.cr3Bits = Number(value);
   vcpu.cpu.vmwrite(VMCS.GUEST_CR3, value);
   vcpu.makeRequest(REQUEST.TLB_FLUSH);
 }

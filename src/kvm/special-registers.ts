@@ -83,7 +83,7 @@ export function setSpecialRegisters(vcpu: Vcpu, registers: SpecialRegisters): vo
   cpu.vmwrite(VMCS.GUEST_IDTR_BASE, registers.idt.base);
   cpu.vmwriteNumber(VMCS.GUEST_IDTR_LIMIT, registers.idt.limit);
   vcpu.cr2 = registers.cr2;
-  vcpu.cr3 = registers.cr3;
+  vcpu.cr3Bits = Number(registers.cr3);
   cpu.vmwrite(VMCS.GUEST_CR3, registers.cr3);
   if (!vcpu.interrupts.writeApicBase(registers.apicBase))
     throw new RegisterValueError(`IA32_APIC_BASE can not be 0x${registers.apicBase.toString(16)}`);

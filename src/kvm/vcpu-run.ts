@@ -21,7 +21,7 @@ const PREEMPTION_TOGGLE = operation('preemption toggle');
 const EXIT_DISPATCH = operation('exit dispatch');
 const COLD_CACHES = operation('cold caches after user space');
 
-const RUN_AGAIN: KvmExit = { reason: 'intr' };
+const INTERRUPTED: KvmExit = { reason: 'intr' };
 
 /** What vcpu_enter_guest does before the hardware transition. An exit means that it can't be made. */
 function prepareEntry(vcpu: Vcpu, thread: HostThread): KvmExit | 'retry' | undefined {
@@ -76,7 +76,7 @@ function finishExit(vcpu: Vcpu): KvmExit | undefined {
   cpu.charge(PREEMPTION_TOGGLE);
   lockSlotsForReading(vcpu);
   // With EPT the guest changes CR3 without an exit.
-  if (vcpu.pagingEnabled) vcpu.cr3 = cpu.vmread(VMCS.GUEST_CR3);
+  if (vcpu.pagingEnabled) vcpu.cr3Bits = cpu.vmreadNumber(VMCS.GUEST_CR3);
   cpu.charge(EXIT_DISPATCH);
   cpu.setStage(STAGE.KERNEL_HANDLER);
   return dispatchExit(vcpu);
@@ -86,37 +86,33 @@ function finishExit(vcpu: Vcpu): KvmExit | undefined {
 export function* runVcpu(vcpu: Vcpu, thread: HostThread): Generator<ThreadRequest, KvmExit, void> {
   lockSlotsForReading(vcpu);
   for (;;) {
-    const exit = vcpu.mpState === 'runnable' ? yield* enterOnce(vcpu, thread) : yield* block(vcpu);
+    if (vcpu.mpState !== 'runnable') yield* block(vcpu);
+    const problem = prepareEntry(vcpu, thread);
+    let exit: KvmExit | undefined;
+    if (problem === undefined) {
+      let stop = enterGuest(vcpu);
+      while (stop === 'paused') {
+        yield 'pause';
+        stop = resumeGuest(vcpu);
+      }
+      exit = finishExit(vcpu);
+    } else if (problem !== 'retry') exit = problem;
+    if (vcpu.interrupts.hasPendingTimer()) vcpu.interrupts.injectPendingTimer();
+    if (exit === undefined && (thread.flags & TIF.SIGNAL_PENDING) !== 0) {
+      vcpu.vm.statistics.signalExits++;
+      exit = INTERRUPTED;
+    }
     if (exit !== undefined) {
       vcpu.cpu.setStage(STAGE.HOST_STATE_RESTORED);
       unlockSlotsForReading(vcpu);
       return exit;
     }
-    if (vcpu.interrupts.hasPendingTimer()) vcpu.interrupts.injectPendingTimer();
-    if (thread.hasFlag(TIF.SIGNAL_PENDING)) {
-      vcpu.vm.statistics.signalExits++;
-      vcpu.cpu.setStage(STAGE.HOST_STATE_RESTORED);
-      unlockSlotsForReading(vcpu);
-      return RUN_AGAIN;
-    }
-    if (thread.hasFlag(TIF.NEED_RESCHED)) {
+    if ((thread.flags & TIF.NEED_RESCHED) !== 0) {
       unlockSlotsForReading(vcpu);
       yield 'reschedule';
       lockSlotsForReading(vcpu);
     }
   }
-}
-
-function* enterOnce(vcpu: Vcpu, thread: HostThread): Generator<ThreadRequest, KvmExit | undefined, void> {
-  const problem = prepareEntry(vcpu, thread);
-  if (problem === 'retry') return undefined;
-  if (problem !== undefined) return problem;
-  let stop = enterGuest(vcpu);
-  while (stop === 'paused') {
-    yield 'pause';
-    stop = resumeGuest(vcpu);
-  }
-  return finishExit(vcpu);
 }
 
 /** kvm_vcpu_block: the thread sleeps until an interrupt comes for the vCPU. */

@@ -83,8 +83,9 @@ export class Vcpu implements CostSink, GuestContext {
 
   /** Guest-visible control registers and EFER as KVM knows them; 32-bit numbers. */
   cr0 = 0;
-  cr2 = 0n;
-  cr3 = 0n;
+  readonly cr2Words = new Int32Array(2);
+  /** CR3 as a number: this era has no process-context identifiers that would need bit 63. */
+  cr3Bits = 0;
   cr4 = 0;
   efer = 0;
 
@@ -157,6 +158,16 @@ export class Vcpu implements CostSink, GuestContext {
     this.interruptController = controller;
   }
 
+  get cr2(): bigint {
+    return (BigInt(this.cr2Words[1]! >>> 0) << 32n) | BigInt(this.cr2Words[0]! >>> 0);
+  }
+  set cr2(value: bigint) {
+    this.cr2Words[0] = Number(value & 0xffffffffn);
+    this.cr2Words[1] = Number((value >> 32n) & 0xffffffffn);
+  }
+  get cr3(): bigint {
+    return BigInt(this.cr3Bits);
+  }
   get pagingEnabled(): boolean {
     return (this.cr0 & CR0.PG) !== 0;
   }

@@ -15,7 +15,7 @@ const HOST_STACK = 0xffff88003f5a3c48n;
 export function enterGuest(vcpu: Vcpu): GuestStop {
   const { cpu, vmx } = vcpu;
   // 2.6.32 writes CR3 on every entry (EPT and paging on).
-  if (vcpu.pagingEnabled) cpu.vmwrite(VMCS.GUEST_CR3, vcpu.cr3);
+  if (vcpu.pagingEnabled) cpu.vmwriteNumber(VMCS.GUEST_CR3, vcpu.cr3Bits);
   vcpu.flushDirtyRegisters();
   // TS in the host's CR0 may have changed since the last entry.
   cpu.vmwriteNumber(VMCS.HOST_CR0, cpu.readCr0());
@@ -23,7 +23,7 @@ export function enterGuest(vcpu: Vcpu): GuestStop {
     cpu.vmwrite(VMCS.HOST_RSP, HOST_STACK);
     vmx.hostStackKnown = true;
   }
-  if (cpu.readCr2() !== vcpu.cr2) cpu.writeCr2(vcpu.cr2);
+  if (!cpu.cr2Equals(vcpu.cr2Words)) cpu.writeCr2(vcpu.cr2);
   const { launched } = vcpu;
   vcpu.launched = true;
   return cpu.enterGuest(vcpu, launched);
@@ -36,7 +36,7 @@ export function resumeGuest(vcpu: Vcpu): GuestStop {
 /** From the first instruction after the exit to where interrupts can be enabled again. */
 export function afterExit(vcpu: Vcpu): void {
   const { cpu, vmx } = vcpu;
-  vcpu.cr2 = cpu.readCr2();
+  cpu.readCr2(vcpu.cr2Words);
   vcpu.forgetCachedRegisters();
   vmx.idtVectoringInformation = cpu.vmreadNumber(VMCS.IDT_VECTORING_INFORMATION);
   cpu.loadSegment(SEGMENT.DS, HOST_SELECTOR.USER_DATA);

@@ -4,6 +4,7 @@ import { CR0 } from '../../architecture/control-registers.js';
 import { VECTOR } from '../../architecture/vectors.js';
 import { CR_ACCESS_TYPE, decodeCrQualification } from '../../architecture/vmx/exit-qualifications.js';
 import { VMCS } from '../../architecture/vmx/vmcs-fields.js';
+import { PHYSICAL_ADDRESS_WIDTH } from '../../architecture/vmx/vmx-capabilities.js';
 import { operation } from '../../host/cost/operations.js';
 import { setCr0, setCr3, setCr4 } from '../control-registers.js';
 import { activateFpu, deactivateFpu } from '../fpu.js';
@@ -11,6 +12,8 @@ import type { KvmExit } from '../kvm-exit.js';
 import type { Vcpu } from '../vcpu.js';
 
 const HANDLER = operation('CR exit handler');
+/** Bits beyond the physical-address width are reserved in CR3. */
+const PHYSICAL_ADDRESS_BITS = BigInt(PHYSICAL_ADDRESS_WIDTH);
 /** LMSW changes PE, MP, EM, TS and can't clear PE. */
 const LMSW_BITS = CR0.MP | CR0.EM | CR0.TS;
 
@@ -49,6 +52,7 @@ function moveTo(vcpu: Vcpu, register: number, value: bigint): boolean {
     case 0:
       return value >> 32n === 0n && setCr0(vcpu, Number(value) | 0);
     case 3:
+      if (value >> PHYSICAL_ADDRESS_BITS !== 0n) return false;
       setCr3(vcpu, value);
       return true;
     case 4:
