@@ -4,6 +4,7 @@
  */
 
 import { SEGMENT } from '../../architecture/registers.js';
+import { RFLAGS } from '../../architecture/rflags.js';
 import { DecodeStatus, decode, MAXIMUM_LENGTH } from '../../decoder/index.js';
 import { operation } from '../../host/cost/operations.js';
 import type { InKernelBus } from '../contracts.js';
@@ -180,7 +181,9 @@ export class Emulator {
   private writeBack(): void {
     const { vcpu, emulation } = this;
     vcpu.charge(WRITE_BACK);
-    vcpu.writeRflags(emulation.flags);
+    // The exit saved RF as 1, so that the instruction could start again; once complete it leaves RF clear.
+    const complete = emulation.rip !== emulation.instructionRip;
+    vcpu.writeRflags(complete ? emulation.flags & ~RFLAGS.RF : emulation.flags);
     vcpu.clearInterruptShadow();
     vcpu.registers.set(emulation.registers);
     vcpu.writeRegister(RSP, emulation.registers[RSP]!);

@@ -92,6 +92,7 @@ export class VcpuLocalApic implements VcpuInterrupts, BusDevice {
         init: options.init ?? (() => {}),
         startup: options.startup ?? (() => {}),
         timerExpired: () => {
+          if (this.apic.timerMasked) return;
           // Expiries that come before the vCPU has taken the last one are merged with it (kvm_timer_fn).
           this.timerPending = true;
           vcpu.kick();
@@ -153,7 +154,7 @@ export class VcpuLocalApic implements VcpuInterrupts, BusDevice {
   writeX2apicMsr(index: number, value: bigint): boolean {
     this.vcpu.charge(REGISTER_ACCESS);
     if (!writeX2apic(this.apic, index, value)) return false;
-    this.chargeTimer(x2apicRegister(index));
+    this.noteTimerStart(x2apicRegister(index));
     return true;
   }
 
@@ -173,7 +174,7 @@ export class VcpuLocalApic implements VcpuInterrupts, BusDevice {
     if (sizeInBytes !== 4 || (offset & 15) !== 0) return true;
     this.vcpu.charge(REGISTER_ACCESS);
     this.apic.write(offset, 4, value);
-    this.chargeTimer(offset);
+    this.noteTimerStart(offset);
     return true;
   }
 
@@ -188,8 +189,11 @@ export class VcpuLocalApic implements VcpuInterrupts, BusDevice {
     return externalInterrupts?.interruptPending === true && this.apic.acceptsExternalInterrupts;
   }
 
-  private chargeTimer(register: number): void {
-    if (register === APIC_REGISTER.INITIAL_COUNT) this.vcpu.charge(TIMER_PROGRAMMING);
+  /** A write of the initial count starts the timer anew: an expiry not yet taken is forgotten (start_apic_timer). */
+  private noteTimerStart(register: number): void {
+    if (register !== APIC_REGISTER.INITIAL_COUNT) return;
+    this.timerPending = false;
+    this.vcpu.charge(TIMER_PROGRAMMING);
   }
 
   private offsetOf(address: number): number {

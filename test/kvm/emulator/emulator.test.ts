@@ -160,6 +160,17 @@ describe('MMIO through the emulator', () => {
     expect(guest.vcpu.rflags & 0x40).toBe(0x40);
   });
 
+  it('clears RF when the instruction is complete, and not before', () => {
+    const guest = guestWith([0xf3, 0xaa]); // rep stosb
+    guest.vcpu.registers[GPR.RDI] = BigInt(DATA);
+    guest.vcpu.registers[GPR.RCX] = 2n;
+    guest.vcpu.rflags = 0x10002;
+    guest.emulator.emulate();
+    expect(guest.vcpu.rflags).toBe(0x10002);
+    guest.emulator.emulate();
+    expect(guest.vcpu.rflags).toBe(2);
+  });
+
   it('does one iteration of a repeated instruction and leaves RIP in place', () => {
     const guest = guestWith([0xf3, 0xab]);
     const device = new RecordingDevice(DEVICE);

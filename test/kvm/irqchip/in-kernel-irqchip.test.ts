@@ -290,12 +290,25 @@ describe('local APIC of a vCPU', () => {
     expect(apic.hasInterrupt()).toBe(false);
   });
 
-  it('does not count a masked timer as pending', () => {
+  it('forgets an expiry that was not taken when the timer is started again', () => {
+    const [apic] = apics as [VcpuLocalApic];
+    enable(apic);
+    apic.write(APIC + 0x320, 4, 0x40);
+    apic.write(APIC + 0x380, 4, 100);
+    clock.advance(1000);
+    expect(apic.hasPendingTimer()).toBe(true);
+    apic.write(APIC + 0x380, 4, 100_000);
+    expect(apic.hasPendingTimer()).toBe(false);
+  });
+
+  it('does not count a masked timer as pending, nor later when the mask goes', () => {
     const [apic] = apics as [VcpuLocalApic];
     enable(apic);
     apic.write(APIC + 0x320, 4, 0x10040);
     apic.write(APIC + 0x380, 4, 100);
     clock.advance(1000);
+    expect(apic.hasPendingTimer()).toBe(false);
+    apic.write(APIC + 0x320, 4, 0x40);
     expect(apic.hasPendingTimer()).toBe(false);
     apic.injectPendingTimer();
     expect(apic.hasInterrupt()).toBe(false);
