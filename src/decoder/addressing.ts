@@ -1,28 +1,14 @@
 /** Memory operands from ModRM, SIB and displacement (SDM Vol. 2A, 2.1.5 Addressing-Mode Encoding of ModR/M). */
 
 import { GPR, SEGMENT } from '../architecture/registers.js';
-import { type Instruction, NO_REGISTER, RIP_BASE } from '../instruction-set/index.js';
-import { peekDoubleword, readWord } from './byte-reader.js';
-
-/** What the functions here return when the bytes end before the operand does. */
-export const CUT_OFF = -1;
+import { type Instruction, NO_REGISTER } from '../instruction-set/index.js';
+import { extend, peekDoubleword } from './byte-reader.js';
 
 /** Base and index of the 16-bit addressing forms, by ModRM.rm (Vol. 2A, Table 2-1). */
 const BASES_16 = Int8Array.from([3, 3, 5, 5, 6, 7, 5, 3]);
 const INDEXES_16 = Int8Array.from([6, 7, 6, 7, -1, -1, -1, -1]);
 
-/** Segment that a base register stands for, by its number plus one: SS for rSP and rBP (Vol. 1, Table 3-5). */
-const DEFAULT_SEGMENTS = new Uint8Array(RIP_BASE + 2).fill(SEGMENT.DS);
-DEFAULT_SEGMENTS[GPR.RSP + 1] = SEGMENT.SS;
-DEFAULT_SEGMENTS[GPR.RBP + 1] = SEGMENT.SS;
-
-/** Displacements by size in bytes: distance that sign extension shifts, and bits kept. */
-const DISPLACEMENT_SHIFTS = Uint8Array.from([0, 24, 16, 0, 0]);
-const DISPLACEMENT_MASKS = Int32Array.from([0, -1, -1, 0, -1]);
-/** Size in bytes by ModRM.mod, with 32- and 64-bit addresses. */
-const DISPLACEMENT_SIZES = Uint8Array.from([0, 1, 4, 0]);
-
-/** The 16-bit forms of a memory operand: returns the position behind it, or `CUT_OFF`. */
+/** The 16-bit forms of a memory operand: returns the position behind it, which may lie behind the end. */
 export function readMemory16(
   bytes: Uint8Array,
   position: number,
@@ -32,25 +18,22 @@ export function readMemory16(
   out: Instruction,
 ): number {
   const rm = modrm & 7;
-  const mod = modrm >> 6;
   let base = BASES_16[rm]!;
-  let size = mod;
-  if (mod === 0 && rm === 6) {
+  let size = modrm >> 6;
+  if (size === 0 && rm === 6) {
     base = NO_REGISTER;
     size = 2;
   }
-  if (position + size > limit) return CUT_OFF;
   out.baseRegister = base;
   out.indexRegister = INDEXES_16[rm]!;
   out.scale = 0;
-  out.segment = override >= 0 ? override : DEFAULT_SEGMENTS[base + 1]!;
-  out.displacement =
-    size === 0 ? 0 : size === 1 ? (bytes[position]! << 24) >> 24 : (readWord(bytes, position) << 16) >> 16;
+  out.segment = override >= 0 ? override : base === GPR.RBP ? SEGMENT.SS : SEGMENT.DS;
+  out.displacement = extend(peekDoubleword(bytes, position, limit), size);
   out.displacementSize = size;
   return position + size;
 }
 
-/** The 32- and 64-bit forms of a memory operand: returns the position behind it, or `CUT_OFF`. */
+/** The 32- and 64-bit forms of a memory operand: returns the position behind it, which may lie behind the end. */
 export function readMemory(
   bytes: Uint8Array,
   start: number,
@@ -62,14 +45,14 @@ export function readMemory(
   out: Instruction,
 ): number {
   let position = start;
-  const rm = modrm & 7;
-  let base = rm | ((rex & 1) << 3);
-  let index: number = NO_REGISTER;
+  let base = (modrm & 7) | ((rex & 1) << 3);
+  let index = -1;
   let scale = 0;
-  let size = DISPLACEMENT_SIZES[modrm >> 6]!;
-  if (rm === 4) {
-    if (position >= limit) return CUT_OFF;
-    const sib = bytes[position++]!;
+  // 0, 1 or 4 bytes by ModRM.mod.
+  let size = (0x410 >> ((modrm >> 6) << 2)) & 7;
+  if ((modrm & 7) === 4) {
+    const sib = position < limit ? bytes[position]! : 0;
+    position++;
     base = (sib & 7) | ((rex & 1) << 3);
     const number = ((sib >> 3) & 7) | ((rex & 2) << 2);
     if (number !== 4) {
@@ -77,20 +60,20 @@ export function readMemory(
       scale = sib >> 6;
     }
     if (modrm < 0x40 && (sib & 7) === 5) {
-      base = NO_REGISTER;
+      base = -1;
       size = 4;
     }
   } else if ((modrm & 0xc7) === 5) {
-    base = isCode64 ? RIP_BASE : NO_REGISTER;
+    // RIP_BASE, or no base outside 64-bit code.
+    base = isCode64 ? 16 : -1;
     size = 4;
   }
   out.baseRegister = base;
   out.indexRegister = index;
   out.scale = scale;
-  out.segment = override >= 0 ? override : DEFAULT_SEGMENTS[base + 1]!;
+  // SS for rSP and rBP, 4 and 5 (Vol. 1, Table 3-5); R12 and R13 are none of them.
+  out.segment = override >= 0 ? override : (base & ~1) === 4 ? 2 : 3;
   out.displacementSize = size;
-  const shift = DISPLACEMENT_SHIFTS[size]!;
-  out.displacement = ((peekDoubleword(bytes, position, limit) << shift) >> shift) & DISPLACEMENT_MASKS[size]!;
-  position += size;
-  return position > limit ? CUT_OFF : position;
+  out.displacement = extend(peekDoubleword(bytes, position, limit), size);
+  return position + size;
 }

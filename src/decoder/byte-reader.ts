@@ -22,3 +22,9 @@ export function peekDoubleword(bytes: Uint8Array, position: number, limit: numbe
   for (let index = position; index < limit; index++) value |= bytes[index]! << (8 * (index - position));
   return value;
 }
+
+/** The low `size` bytes (0, 1, 2 or 4) of a doubleword, sign-extended; without a branch. */
+export function extend(doubleword: number, size: number): number {
+  const shift = 32 - 8 * size;
+  return ((doubleword << shift) >> shift) & -((size + 3) >> 2);
+}

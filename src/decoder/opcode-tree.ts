@@ -1,8 +1,6 @@
 /**
- * From opcode bytes to the number of a row: a flat table indexed by context, opcode map and opcode. Most entries
- * lead to a block of sixteen rows, indexed by ModRM.reg and whether ModRM.rm is a register (all the same where
- * that decides nothing, so that decoding needs no branch there); the others to a node that looks at a prefix or
- * at all of ModRM. All of it is derived from the table of encodings when this module loads.
+ * From opcode bytes to a row: which row of the table of encodings is meant, for every opcode in every context,
+ * as a tree that looks at a prefix or at ModRM only where that decides something.
  */
 
 import type { Encoding } from '../instruction-set/index.js';
@@ -14,11 +12,11 @@ import type { Encoding } from '../instruction-set/index.js';
 export const CONTEXTS = 8;
 const MAPS = 4;
 
-/** No row matches. Inside nodes, numbers below are `-2 - position` of a further node. */
+/** A link that leads to no row. Other negative links are `-2 - position` of a node, the rest are rows. */
 export const NO_ROW = -1;
-/** Position of the block in which no row matches, whatever ModRM is. */
-export const EMPTY_BLOCK = 0;
-export const BLOCK_SIZE = 16;
+
+/** Number of children by kind of node. */
+export const NODE_CHILDREN: readonly number[] = [3, 2, 2, 16, 256];
 
 /** Kinds of node, and what the child to take is chosen by. */
 export const NODE = {
@@ -28,19 +26,17 @@ export const NODE = {
   ADDRESS_SIZE_PREFIX: 1,
   /** REX.B clear or set (90 is NOP, 41 90 is XCHG). Two children. */
   REX_B: 2,
-  /** As in a block: ModRM.reg, plus 8 when mod = 3. Sixteen children. */
+  /** ModRM.reg, plus 8 when mod = 3. Sixteen children. */
   MODRM_GROUP: 3,
   /** The whole ModRM byte. 256 children. */
   MODRM_BYTE: 4,
 } as const;
 
 export interface OpcodeTree {
-  /** Indexed by `context << 10 | map << 8 | opcode`: position of a block, or `-1 - position` of a node. */
-  readonly entries: Int32Array;
-  /** Rows or `NO_ROW`; inside a block by ModRM.reg, plus 8 when mod = 3. */
-  readonly blocks: Int16Array;
-  /** Kind of node, then its children. */
-  readonly nodes: Int32Array;
+  /** Links, indexed by `context << 10 | map << 8 | opcode`. */
+  readonly roots: readonly number[];
+  /** Kind of node, then links to its children. */
+  readonly nodes: readonly number[];
 }
 
 /** Everything before ModRM that a row may depend on. */
@@ -222,23 +218,6 @@ class TreeBuilder {
   }
 }
 
-/** Collects blocks of rows, equal ones once. */
-class BlockBuilder {
-  readonly rows: number[] = new Array<number>(BLOCK_SIZE).fill(NO_ROW);
-  readonly #known = new Map<string, number>([[this.rows.join(), EMPTY_BLOCK]]);
-
-  position(rows: readonly number[]): number {
-    const key = rows.join();
-    let position = this.#known.get(key);
-    if (position === undefined) {
-      position = this.rows.length;
-      this.rows.push(...rows);
-      this.#known.set(key, position);
-    }
-    return position;
-  }
-}
-
 const coversOpcode = (encoding: Encoding, opcode: number): boolean =>
   (encoding.opcodeRegister ? opcode & 0xf8 : opcode) === encoding.opcode;
 
@@ -247,25 +226,16 @@ const coversOpcode = (encoding: Encoding, opcode: number): boolean =>
  * @throws AmbiguousRowsError when two rows match the same bytes equally closely.
  */
 export function buildOpcodeTree(encodings: readonly Encoding[]): OpcodeTree {
-  const entries = new Int32Array(CONTEXTS * MAPS * 256).fill(EMPTY_BLOCK);
+  const roots = new Array<number>(CONTEXTS * MAPS * 256).fill(NO_ROW);
   const builder = new TreeBuilder();
-  const blocks = new BlockBuilder();
-  const entryOf = (root: number): number => {
-    if (root >= NO_ROW) return blocks.position(new Array<number>(BLOCK_SIZE).fill(root));
-    const node = -2 - root;
-    if (builder.nodes[node] !== NODE.MODRM_GROUP) return -1 - node;
-    return blocks.position(builder.nodes.slice(node + 1, node + 1 + BLOCK_SIZE));
-  };
   for (let map = 0; map < MAPS; map++) {
     const rows = encodings.filter((encoding) => encoding.map === map);
     for (let opcode = 0; opcode < 256; opcode++) {
       const candidates = rows.filter((encoding) => coversOpcode(encoding, opcode));
       if (candidates.length === 0) continue;
       for (let context = 0; context < CONTEXTS; context++)
-        entries[(context << 10) | (map << 8) | opcode] = entryOf(
-          builder.byPrefixes(candidates, context, opcode),
-        );
+        roots[(context << 10) | (map << 8) | opcode] = builder.byPrefixes(candidates, context, opcode);
     }
   }
-  return { entries, blocks: Int16Array.from(blocks.rows), nodes: Int32Array.from(builder.nodes) };
+  return { roots, nodes: builder.nodes };
 }

@@ -1,9 +1,23 @@
-/** What decoding needs to know of each row, packed into integers so that it is read from flat arrays. */
+/** What decoding needs to know of a row, packed into five integers: its record in the decoder's table. */
 
-import { type Encoding, NO_REGISTER, type OperandForm } from '../instruction-set/index.js';
+import type { Encoding, OperandForm } from '../instruction-set/index.js';
 import { CONTEXTS, operandSizeOf } from './opcode-tree.js';
 
-/** Bits of `RowFacts.flags`. */
+/** Integers of a record, and the position of each. */
+export const RECORD_SIZE = 5;
+export const RECORD = {
+  FLAGS: 0,
+  /** Eight bits per operand: where its register number is in the word of `REGISTER_FIELD`s. */
+  REGISTER_FIELDS: 1,
+  /** The fixed registers of the row, in that word. */
+  FIXED_REGISTERS: 2,
+  /** Effective operand size by context, three bits each, divided by 16. */
+  OPERAND_SIZES: 3,
+  /** `Encoding.index`. */
+  ROW: 4,
+} as const;
+
+/** Bits and bit fields of a record's flags. */
 export const FACT = {
   HAS_MODRM: 1 << 0,
   MOD_IGNORED: 1 << 1,
@@ -13,75 +27,56 @@ export const FACT = {
   /** ModRM.reg, or ModRM.rm and the opcode's low bits, name a byte register. */
   REG_IS_BYTE: 1 << 4,
   RM_IS_BYTE: 1 << 5,
-  /** ModRM.reg names a segment, control or debug register, not all of which exist. */
-  REG_IS_SPECIAL: 1 << 20,
   /** ModRM.rm names a register that REX.B does not extend: ST(i). */
-  RM_WITHOUT_REX: 1 << 21,
+  RM_WITHOUT_REX: 1 << 6,
+  /** The immediate is not one number of up to 32 bits, but of the kind at `RARE_IMMEDIATE_SHIFT`. */
+  RARE_IMMEDIATE: 1 << 7,
+  /** Three bits, a `SPECIAL`. */
+  SPECIAL_SHIFT: 8,
+  /** Three bits: number of the ModRM or moffs memory operand plus one, 0 when there is none. */
+  MEMORY_SHIFT: 12,
+  /** Three bits: size in bytes of the immediate: 0, 1, 2 or 4. */
+  IMMEDIATE_SIZE_SHIFT: 16,
+  IMMEDIATE_IS_SIGNED_SHIFT: 19,
+  /** Three bits, a `RARE_IMMEDIATE`. */
+  RARE_IMMEDIATE_SHIFT: 20,
 } as const;
 
-/** Position of the kind of immediate in `RowFacts.flags`, four bits. */
-export const IMMEDIATE_SHIFT = 8;
-/** Position of the memory operand's number, three bits; 7 when there is none. */
-export const MEMORY_SHIFT = 12;
-export const NO_MEMORY = 7;
-
-/** What follows ModRM and displacement; the kinds up to `LAST_SIMPLE_IMMEDIATE` are one number of up to 32 bits. */
-export const IMMEDIATE = {
-  NONE: 0,
-  BYTE: 1,
-  SIGNED_BYTE: 2,
-  WORD: 3,
-  SIGNED_WORD: 4,
-  DOUBLEWORD: 5,
-  SIGNED_DOUBLEWORD: 6,
-  QUADWORD: 7,
+/** Immediates that are not one number of up to 32 bits. */
+export const RARE_IMMEDIATE = {
+  QUADWORD: 0,
   /** ENTER: a word, then a byte. */
-  WORD_BYTE: 8,
-  FAR_WORD: 9,
-  FAR_DOUBLEWORD: 10,
-  MEMORY_OFFSET: 11,
+  WORD_BYTE: 1,
+  FAR_WORD: 2,
+  FAR_DOUBLEWORD: 3,
+  MEMORY_OFFSET: 4,
 } as const;
-
-export const LAST_SIMPLE_IMMEDIATE = IMMEDIATE.SIGNED_DOUBLEWORD;
 
 /** Registers named by ModRM.reg that need a look at whether they exist. */
 export const SPECIAL = { NONE: 0, SEGMENT: 1, SEGMENT_WRITTEN: 2, CONTROL: 3, DEBUG: 4 } as const;
 
 /**
  * Register numbers travel in one word, five bits each and one too high, so that zero is "no register". These
- * are the positions in it; fixed registers come from `RowFacts.fixedRegisters`, the other two from the bytes.
+ * are the positions in it; fixed registers come from the record, the other two from the bytes.
  */
 export const REGISTER_FIELD = { NONE: 0, REG: 5, RM: 10, FIXED_FIRST: 15, FIXED_OTHER: 20 } as const;
 
-export interface RowFacts {
-  readonly flags: Int32Array;
-  /** Eight bits per operand: where in the word its register number is, a `REGISTER_FIELD`. */
-  readonly registerFields: Int32Array;
-  /** The fixed registers of the row, in place. */
-  readonly fixedRegisters: Int32Array;
-  /** What kind of special register ModRM.reg names, a `SPECIAL`. */
-  readonly specials: Uint8Array;
-  /** Effective operand size in bits, indexed by row << 3 | context. */
-  readonly operandSizes: Uint8Array;
+function rareImmediate(first: OperandForm, isPair: boolean): number | undefined {
+  if (isPair) return RARE_IMMEDIATE.WORD_BYTE;
+  if (first.slot === 'offset') return RARE_IMMEDIATE.MEMORY_OFFSET;
+  if (first.slot === 'far')
+    return first.encodedWidth === 32 ? RARE_IMMEDIATE.FAR_WORD : RARE_IMMEDIATE.FAR_DOUBLEWORD;
+  return first.encodedWidth === 64 ? RARE_IMMEDIATE.QUADWORD : undefined;
 }
 
-function immediateKind(operands: readonly OperandForm[]): number {
+function immediateFlags(operands: readonly OperandForm[]): number {
   const trailing = operands.filter((o) => ['immediate', 'relative', 'far', 'offset'].includes(o.slot));
   const first = trailing[0];
-  if (first === undefined) return IMMEDIATE.NONE;
-  if (trailing.length === 2) return IMMEDIATE.WORD_BYTE;
-  if (first.slot === 'offset') return IMMEDIATE.MEMORY_OFFSET;
-  if (first.slot === 'far') return first.encodedWidth === 32 ? IMMEDIATE.FAR_WORD : IMMEDIATE.FAR_DOUBLEWORD;
-  switch (first.encodedWidth) {
-    case 8:
-      return first.signExtended ? IMMEDIATE.SIGNED_BYTE : IMMEDIATE.BYTE;
-    case 16:
-      return first.signExtended ? IMMEDIATE.SIGNED_WORD : IMMEDIATE.WORD;
-    case 32:
-      return first.signExtended ? IMMEDIATE.SIGNED_DOUBLEWORD : IMMEDIATE.DOUBLEWORD;
-    default:
-      return IMMEDIATE.QUADWORD;
-  }
+  if (first === undefined) return 0;
+  const rare = rareImmediate(first, trailing.length > 1);
+  if (rare !== undefined) return FACT.RARE_IMMEDIATE | (rare << FACT.RARE_IMMEDIATE_SHIFT);
+  const isSigned = first.signExtended ? 1 << FACT.IMMEDIATE_IS_SIGNED_SHIFT : 0;
+  return ((first.encodedWidth >> 3) << FACT.IMMEDIATE_SIZE_SHIFT) | isSigned;
 }
 
 function registerField(operand: OperandForm, position: number): number {
@@ -121,8 +116,9 @@ function specialOf(operands: readonly OperandForm[]): number {
 function flagsOf(encoding: Encoding): number {
   const { operands } = encoding;
   const memory = operands.findIndex((o) => o.memory && o.slot !== 'implicit');
-  let flags = immediateKind(operands) << IMMEDIATE_SHIFT;
-  flags |= (memory === NO_REGISTER ? NO_MEMORY : memory) << MEMORY_SHIFT;
+  let flags = immediateFlags(operands);
+  flags |= (memory + 1) << FACT.MEMORY_SHIFT;
+  flags |= specialOf(operands) << FACT.SPECIAL_SHIFT;
   if (encoding.hasModrm) flags |= FACT.HAS_MODRM;
   if (encoding.modIgnored) flags |= FACT.MOD_IGNORED;
   if (encoding.lockable) flags |= FACT.LOCKABLE;
@@ -131,30 +127,25 @@ function flagsOf(encoding: Encoding): number {
   if (operands.some((o) => o.slot === 'reg' && o.registerClass === 'gpr8')) flags |= FACT.REG_IS_BYTE;
   if (operands.some((o) => /^(rm|opcode)$/.test(o.slot) && o.registerClass === 'gpr8'))
     flags |= FACT.RM_IS_BYTE;
-  if (specialOf(operands) !== SPECIAL.NONE) flags |= FACT.REG_IS_SPECIAL;
   if (operands.some((o) => o.registerClass === 'st' && o.slot === 'rm')) flags |= FACT.RM_WITHOUT_REX;
   return flags;
 }
 
-/** The packed facts of these encodings, indexed by `Encoding.index`. */
-export function packRowFacts(encodings: readonly Encoding[]): RowFacts {
-  const flags = new Int32Array(encodings.length);
-  const registerFields = new Int32Array(encodings.length);
-  const fixedRegisters = new Int32Array(encodings.length);
-  const specials = new Uint8Array(encodings.length);
-  const operandSizes = new Uint8Array(encodings.length * CONTEXTS);
-  for (const encoding of encodings) {
-    const { index, operands } = encoding;
-    flags[index] = flagsOf(encoding);
-    registerFields[index] = operands.reduce(
-      (packed, operand, position) => packed | (registerField(operand, position) << (8 * position)),
-      0,
-    );
-    fixedRegisters[index] = fixedRegistersOf(operands);
-    specials[index] = specialOf(operands);
-    for (let context = 0; context < CONTEXTS; context++)
-      operandSizes[index * CONTEXTS + context] =
-        encoding.operandSize || operandSizeOf(context, encoding.default64, encoding.forced64);
+function operandSizesOf(encoding: Encoding): number {
+  let packed = 0;
+  for (let context = 0; context < CONTEXTS; context++) {
+    const size = encoding.operandSize || operandSizeOf(context, encoding.default64, encoding.forced64);
+    packed |= (size >> 4) << (3 * context);
   }
-  return { flags, registerFields, fixedRegisters, specials, operandSizes };
+  return packed;
+}
+
+/** The record of a row: `RECORD_SIZE` integers. */
+export function packRecord(encoding: Encoding): readonly number[] {
+  const { operands } = encoding;
+  const fields = operands.reduce(
+    (packed, operand, position) => packed | (registerField(operand, position) << (8 * position)),
+    0,
+  );
+  return [flagsOf(encoding), fields, fixedRegistersOf(operands), operandSizesOf(encoding), encoding.index];
 }

@@ -31,7 +31,7 @@ export type {
 export type { Family } from './family.js';
 export { FAMILIES } from './family.js';
 export { Instruction, NO_REGISTER, PREFIX, RIP_BASE } from './instruction.js';
-export { MalformedRowError } from './row-parser.js';
+export { MalformedRowError } from './malformed-row-error.js';
 
 /** Every encoding; `ENCODINGS[n].index === n`. */
 export const ENCODINGS: readonly Encoding[] = parseFamilies([

@@ -19,11 +19,13 @@
  * 4. Arithmetic flags read, written (defined afterwards) and undefined: `r:c w:oszapc u:a`.
  */
 
-import { FLAG_LETTERS } from '../architecture/rflags.js';
-import { CONDITIONS } from './condition.js';
-import type { Encoding, OpcodeMap, OperandAccess, OperandForm } from './encoding.js';
+import { parseAttributes, parseFlags } from './attribute-parser.js';
+import type { Encoding, OperandAccess, OperandForm } from './encoding.js';
 import type { Family } from './family.js';
+import { MalformedRowError } from './malformed-row-error.js';
 import { fixedModrmSlot, parseOperand } from './operand-parser.js';
+import { type Pattern, parsePattern, type Size } from './pattern-parser.js';
+import { expandConditions, expandSizes } from './row-expansion.js';
 
 /** What a family file exports: its rows, and what they have in common. */
 export interface FamilyRows {
@@ -34,163 +36,7 @@ export interface FamilyRows {
   readonly faults?: readonly string[];
 }
 
-/** A row of the table that cannot be understood: a mistake in the source, found when the table loads. */
-export class MalformedRowError extends Error {
-  readonly code = 'MALFORMED_ROW';
-  readonly row: string;
-
-  constructor(row: string, reason: string) {
-    super(`malformed encoding row: ${reason}: ${row}`);
-    this.name = 'MalformedRowError';
-    this.row = row;
-  }
-}
-
-type Size = 0 | 16 | 32 | 64;
 type Unnumbered = Omit<Encoding, 'index'>;
-
-const SIZE_SETS: Readonly<Record<string, readonly Size[]>> = {
-  ov: [16, 32, 64],
-  oy: [32, 64],
-  oz: [16, 32],
-};
-
-const WIDTH_LETTERS: Readonly<Record<string, number>> = { b: 8, w: 16, d: 32, q: 64 };
-const PLAIN_WORDS: ReadonlySet<string> = new Set([
-  'lock',
-  'rep',
-  'repcc',
-  'cpl0',
-  'iopl',
-  'anymod',
-  'mod3',
-  'i64',
-  'd64',
-  'f64',
-  'only64',
-]);
-const KEYS: ReadonlySet<string> = new Set(['alias', 'feature', 'faults', 'id']);
-
-interface Attributes {
-  readonly accesses: readonly string[];
-  readonly words: ReadonlySet<string>;
-  readonly values: ReadonlyMap<string, readonly string[]>;
-}
-
-function parseAttributes(text: string, hasOperands: boolean, row: string): Attributes {
-  const tokens = text.split(' ').filter(Boolean);
-  const accesses = hasOperands ? (tokens.shift() ?? '').split(',') : [];
-  const words = new Set<string>();
-  const values = new Map<string, readonly string[]>();
-  for (const token of tokens) {
-    const [key, value] = token.split(':') as [string, string | undefined];
-    if (value !== undefined && KEYS.has(key)) values.set(key, value.split(','));
-    else if (value === undefined && PLAIN_WORDS.has(key)) words.add(key);
-    else throw new MalformedRowError(row, `unknown attribute '${token}'`);
-  }
-  return { accesses, words, values };
-}
-
-function parseFlags(text: string, row: string): { read: number; written: number; undefined: number } {
-  const masks: Record<string, number> = { r: 0, w: 0, u: 0 };
-  for (const token of text.split(' ').filter(Boolean)) {
-    const [kind, letters] = token.split(':') as [string, string | undefined];
-    if (masks[kind] === undefined || letters === undefined)
-      throw new MalformedRowError(row, `unknown flag field '${token}'`);
-    for (const letter of letters) {
-      const mask = FLAG_LETTERS[letter];
-      if (mask === undefined) throw new MalformedRowError(row, `unknown flag '${letter}'`);
-      masks[kind] |= mask;
-    }
-  }
-  return { read: masks.r!, written: masks.w!, undefined: masks.u! };
-}
-
-interface Pattern {
-  readonly map: OpcodeMap;
-  readonly opcode: number;
-  readonly opcodeRegister: boolean;
-  readonly mandatoryPrefix: 0 | 0x66 | 0xf2 | 0xf3;
-  readonly noPrefix: boolean;
-  readonly noRepeatPrefix: boolean;
-  readonly modrmHasRegister: boolean;
-  readonly modrmReg: number;
-  readonly modrmFixed: number;
-  /** `C0+i`: ModRM holds a register of the x87 stack in rm. */
-  readonly modrmStack: boolean;
-  readonly operandSize: Size;
-  readonly addressSize: Size;
-  /** Widths in bits of the immediates and displacements, in order of encoding; -1 for an offset. */
-  readonly trailing: readonly number[];
-}
-
-/** Splits the opcode bytes off: `0F`, `0F 38` and `0F 3A` choose the map, a byte behind the opcode is ModRM. */
-function splitOpcode(bytes: readonly number[], row: string): { map: OpcodeMap; rest: readonly number[] } {
-  let map: OpcodeMap = 0;
-  let skip = 0;
-  if (bytes[0] === 0x0f && bytes.length > 1) {
-    map = bytes[1] === 0x38 ? 2 : bytes[1] === 0x3a ? 3 : 1;
-    skip = map === 1 ? 1 : 2;
-  }
-  const rest = bytes.slice(skip);
-  if (rest.length < 1 || rest.length > 2) throw new MalformedRowError(row, 'opcode expected');
-  return { map, rest };
-}
-
-function parsePattern(text: string, row: string): Pattern {
-  const bytes: number[] = [];
-  const trailing: number[] = [];
-  let mandatoryPrefix: Pattern['mandatoryPrefix'] = 0;
-  let noPrefix = false;
-  let noRepeatPrefix = false;
-  let opcodeRegister = false;
-  let modrmStack = false;
-  let modrmHasRegister = false;
-  let modrmReg = -1;
-  let operandSize: Size = 0;
-  let addressSize: Size = 0;
-  for (const token of text.split(' ').filter(Boolean)) {
-    const size = /^([oa])(16|32|64)$/.exec(token);
-    const trailer = /^[ic]([bwdq])$/.exec(token);
-    if (size) {
-      if (size[1] === 'o') operandSize = Number(size[2]) as Size;
-      else addressSize = Number(size[2]) as Size;
-    } else if (token === 'NP') noPrefix = true;
-    else if (token === 'NFx') noRepeatPrefix = true;
-    else if (bytes.length === 0 && /^(66|F2|F3)$/.test(token))
-      mandatoryPrefix = Number.parseInt(token, 16) as Pattern['mandatoryPrefix'];
-    else if (/^[0-9A-F]{2}(\+[ri])?$/.test(token)) {
-      bytes.push(Number.parseInt(token, 16));
-      if (token.endsWith('+r')) opcodeRegister = true;
-      if (token.endsWith('+i')) modrmStack = true;
-    } else if (token === '/r') modrmHasRegister = true;
-    else if (/^\/[0-7]$/.test(token)) modrmReg = Number(token[1]);
-    else if (trailer) trailing.push(WIDTH_LETTERS[trailer[1]]!);
-    else if (token === 'mo') trailing.push(-1);
-    else if (token === 'cp') trailing.push(16 + operandSize);
-    else throw new MalformedRowError(row, `unknown pattern token '${token}'`);
-  }
-  const { map, rest } = splitOpcode(bytes, row);
-  const modrmByte = rest[1] ?? -1;
-  if (modrmByte >= 0 && (modrmReg >= 0 || modrmHasRegister))
-    throw new MalformedRowError(row, 'two ModRM bytes');
-  if (modrmStack) modrmReg = (modrmByte >> 3) & 7;
-  return {
-    map,
-    opcode: rest[0]!,
-    opcodeRegister,
-    mandatoryPrefix,
-    noPrefix,
-    noRepeatPrefix,
-    modrmHasRegister,
-    modrmReg,
-    modrmFixed: modrmStack ? -1 : modrmByte,
-    modrmStack,
-    operandSize,
-    addressSize,
-    trailing,
-  };
-}
 
 function parseOperands(
   texts: readonly string[],
@@ -320,39 +166,10 @@ function parseSized(row: string, source: string, common: FamilyRows): Unnumbered
   };
 }
 
-const hex = (value: number): string => value.toString(16).toUpperCase().padStart(2, '0');
-
-/** `Jcc … 70+cc … r:cc` becomes sixteen rows; other rows stay as they are. */
-function expandConditions(row: string): string[] {
-  if (!/^[A-Z]+cc /.test(row)) return [row];
-  return CONDITIONS.map(({ code, names, flags }) => {
-    const stem = row.slice(0, row.indexOf('cc'));
-    const aliases = names.slice(1).map((name) => stem + name);
-    return row
-      .replace('cc', names[0])
-      .replace(/([0-9A-F]{2})\+cc/, (_, base: string) => hex(Number.parseInt(base, 16) + code))
-      .replace('r:cc', `r:${flags}`)
-      .replace('@aliases', aliases.length > 0 ? `alias:${aliases.join()}` : '');
-  });
-}
-
-function fillSize(row: string, marker: string, size: Size): string {
-  const immediate = Math.min(size, 32);
-  return row
-    .replace(new RegExp(`\\b${marker}\\b`), `o${size}`)
-    .replace(/(?<![\w/])(r|m|r\/m|moffs|s?imm|m16:)[vy]\b/g, `$1${size}`)
-    .replace(/\b(s?imm|rel|ptr16:)z\b/g, (_, kind: string) =>
-      kind === 'imm' && size === 64 ? 'simm32' : `${kind}${immediate}`,
-    )
-    .replace(/\brAX\b/g, size === 16 ? 'AX' : size === 32 ? 'EAX' : 'RAX')
-    .replace(/\b([ic])z\b/, size === 16 ? '$1w' : '$1d')
-    .replace(/\biv\b/, size === 16 ? 'iw' : size === 32 ? 'id' : 'iq');
-}
-
-function expandSizes(row: string, common: FamilyRows): Unnumbered[] {
-  const marker = /\bo[vyz]\b/.exec(row)?.[0];
-  if (marker === undefined) return [parseSized(row, row, common)];
-  const sized = SIZE_SETS[marker]!.map((size) => parseSized(fillSize(row, marker, size), row, common))
+/** The encodings of one source line without conditions: one, or one per operand size. */
+function parseRow(source: string, common: FamilyRows): Unnumbered[] {
+  const sized = expandSizes(source)
+    .map((row) => parseSized(row, source, common))
     // A row that no code size can select (64-bit PUSH ES) is an artefact of the expansion.
     .filter((encoding) => encoding.valid16 || encoding.valid32 || encoding.valid64);
   return sized.map((encoding) =>
@@ -414,7 +231,7 @@ export function parseFamilies(families: readonly FamilyRows[]): readonly Encodin
   for (const common of families)
     for (const line of common.rows)
       for (const row of expandConditions(line))
-        for (const encoding of expandSizes(row, common)) {
+        for (const encoding of parseRow(row, common)) {
           if (ids.has(encoding.id)) throw new MalformedRowError(row, `id ${encoding.id} is taken`);
           ids.add(encoding.id);
           encodings.push(createEncoding(encoding, encodings.length));
