@@ -53,7 +53,13 @@ export function generateCases(seed: number): TestCase[] {
 
 /** Room that pushes below and pops above an operand need. */
 const MARGIN = 24;
-const UNMAPPED = 0x3000_0000;
+/** 256 MiB where the harness has nothing: above its image and heap, below its libraries and stack. */
+const UNMAPPED = 0x6000_0000;
+
+const unmappedAddress = (random: Random): bigint => BigInt(UNMAPPED + random.below(0x1000_0000));
+
+const nonCanonicalAddress = (random: Random): bigint =>
+  (1n << BigInt(random.between(47, 62))) | BigInt(random.below(0x10000));
 
 function addressInWindow(random: Random, sizeInBytes: number, aligned: boolean): bigint {
   const offset = random.between(MARGIN, WINDOW_SIZE - MARGIN - sizeInBytes);
@@ -63,8 +69,8 @@ function addressInWindow(random: Random, sizeInBytes: number, aligned: boolean):
 /** An address that faults: nothing there, not canonical, or reaching past the end of memory. */
 function faultingAddress(random: Random, sizeInBytes: number): bigint {
   const kind = random.below(3);
-  if (kind === 0) return BigInt(UNMAPPED + random.below(0x1000_0000));
-  if (kind === 1) return (1n << BigInt(random.between(47, 62))) | BigInt(random.below(0x10000));
+  if (kind === 0) return unmappedAddress(random);
+  if (kind === 1) return nonCanonicalAddress(random);
   return BigInt(MEMORY_BASE + MEMORY_SIZE - random.below(sizeInBytes));
 }
 
@@ -119,19 +125,13 @@ function fixImplicitRegisters(
     const address = faultHere ? faultingAddress(random, 8) : addressInWindow(random, 8, false);
     fixed.set(GPR.RSP, address);
   }
-  if (mnemonic === 'ENTER' && !faultHere) fixed.set(GPR.RSP, BigInt(WINDOW_BASE + random.between(160, 240)));
-  if (mnemonic === 'ENTER' || mnemonic === 'LEAVE')
-    fixed.set(
-      GPR.RBP,
-      faultHere ? faultingAddress(random, 8) : BigInt(WINDOW_BASE + random.between(64, 200)),
-    );
+  if (mnemonic === 'LEAVE')
+    fixed.set(GPR.RBP, faultHere ? faultingAddress(random, 8) : addressInWindow(random, 8, false));
+  if (mnemonic === 'ENTER') fixFrame(random, fixed, faultHere);
   if (encoding.family === 'string') {
-    const index = (): bigint =>
-      faultHere && random.chance(50)
-        ? faultingAddress(random, 8)
-        : BigInt(WINDOW_BASE + random.between(100, 140));
-    fixed.set(GPR.RSI, index());
-    fixed.set(GPR.RDI, index());
+    for (const index of [GPR.RSI, GPR.RDI]) fixed.set(index, BigInt(WINDOW_BASE + random.between(100, 140)));
+    // One of them only: which of two faults comes first differs between forms of the same instruction.
+    if (faultHere) fixed.set(random.pick([GPR.RSI, GPR.RDI]), faultingAddress(random, 8));
     const rubbish = random.chance(20) ? random.next64() & ~0xffff_ffffn : 0n;
     fixed.set(GPR.RCX, BigInt(random.below(10)) | (encoding.repeat !== '' ? 0n : rubbish));
   }
@@ -142,6 +142,15 @@ function fixImplicitRegisters(
   }
   if (/^(LOOP|J.?CXZ)/.test(mnemonic) && random.chance(60))
     fixed.set(GPR.RCX, random.pick([0n, 1n, 2n, 0x1_0000_0000n, 0x1_0000_0001n]));
+}
+
+/** RSP and RBP for ENTER: aligned and overlapping displays, or displays apart and anywhere. */
+function fixFrame(random: Random, fixed: FixedRegisters, faults: boolean): void {
+  const overlapping = random.chance(50);
+  const top = overlapping ? 8 * random.between(20, 30) : random.between(100, 120);
+  const frame = overlapping ? random.between(64, 200) : random.between(180, 220);
+  if (!faults) fixed.set(GPR.RSP, BigInt(WINDOW_BASE + top));
+  fixed.set(GPR.RBP, faults ? faultingAddress(random, 8) : BigInt(WINDOW_BASE + frame));
 }
 
 /** A branch displacement that leads to an INT3 in front of or behind the code, never back into it. */
@@ -180,15 +189,10 @@ function writeWindow(testCase: TestCase, address: bigint, value: bigint, sizeInB
     testCase.overrides.window.set(offset + index, Number((value >> BigInt(8 * index)) & 0xffn));
 }
 
-/**
- * Mostly an INT3 of the code page, sometimes anything, canonical or not, but for addresses of the kernel: what is
- * mapped there would show in error codes.
- */
-function branchTarget(random: Random): bigint {
-  if (random.chance(15)) {
-    const anything = random.value64();
-    return anything >> 47n === 0x1ffffn ? anything & 0xffff_ffffn : anything;
-  }
+/** Mostly an INT3 of the code page, sometimes an address that can't be executed. */
+function branchTarget(random: Random, mayFault: boolean): bigint {
+  if (mayFault && random.chance(15))
+    return random.chance(50) ? unmappedAddress(random) : nonCanonicalAddress(random);
   return BigInt(CODE_PAGE + (random.chance(50) ? random.between(0x10, 0x7e0) : random.between(0x820, 0xff0)));
 }
 
@@ -238,12 +242,15 @@ function adjustOperands(encoding: Encoding, testCase: TestCase, random: Random, 
     setFree(reg, rest | bits);
   }
   if (mnemonic === 'JMP' || mnemonic === 'CALL') {
-    if (isInWindow(address, 8)) writeWindow(testCase, address, branchTarget(random), 8);
-    else if (rm >= 0 && rm !== GPR.RSP) registers.set(rm, branchTarget(random));
+    // With a bad stack, too, processors differ in which fault of CALL comes first (Intel's manual: the target's).
+    const target = branchTarget(random, mnemonic === 'JMP' || isInWindow(registers.get(GPR.RSP), 8));
+    if (isInWindow(address, 8)) writeWindow(testCase, address, target, 8);
+    else if (rm === GPR.RSP && mnemonic === 'CALL') registers.set(rm, addressInWindow(random, 8, false));
+    else if (rm >= 0) setFree(rm, target);
   }
   if (mnemonic === 'RET') {
     const top = registers.get(GPR.RSP);
-    if (isInWindow(top, 8)) writeWindow(testCase, top, branchTarget(random), 8);
+    if (isInWindow(top, 8)) writeWindow(testCase, top, branchTarget(random, true), 8);
   }
 }
 

@@ -73,9 +73,19 @@ export const popa: Semantics = (context) => {
 const DEEPEST_NESTING = 31;
 
 /**
+ * Faults where a push at `offset` would, by its first and last byte: a reference to the whole word might be a copy of
+ * it, written back over what the instruction stores there otherwise.
+ */
+function probeWrite(context: SemanticsContext, offset: I64): void {
+  context.memory(SEGMENT.SS, offset, 8, 'rw');
+  context.memory(SEGMENT.SS, offset.add(BigInt(context.operandSize / 8 - 1)), 8, 'rw');
+}
+
+/**
  * ENTER imm16, imm8. Everything that can fault is probed before the first push: the top of the new stack, which the
  * manual wants writable, the slots of the new display, and the old display that it is copied from. Words are copied
- * one by one, so that displays that overlap come out as pushes would have left them.
+ * one by one, so that displays that overlap come out as pushes would have left them (but for a slot that crosses a
+ * page: its write completes with the instruction).
  */
 export const enter: Semantics = (context) => {
   const width = context.operandSize;
@@ -86,8 +96,8 @@ export const enter: Semantics = (context) => {
   const frame = context.let(context.readRegister(GPR.RBP, pointerWidth(context)));
   const newFrame = context.let(top.subtract(bytes));
   const newTop = context.let(newFrame.subtract(level.multiply(bytes)).subtract(size));
-  const slot = (number: number, access: 'w' | 'rw'): MemoryReference =>
-    context.memory(SEGMENT.SS, newFrame.subtract(bytes * BigInt(number)), width, access);
+  const slot = (number: number): MemoryReference =>
+    context.memory(SEGMENT.SS, newFrame.subtract(bytes * BigInt(number)), width, 'w');
   const readDisplay = (number: number): I64 =>
     context.memory(SEGMENT.SS, frame.subtract(bytes * BigInt(number)), width, 'r').read(width);
   /** `copied` and `last` are told the numbers 1 … level; the last word is no copy but the new frame's address. */
@@ -103,19 +113,18 @@ export const enter: Semantics = (context) => {
     });
   };
 
-  slot(0, 'rw');
-  context.memory(SEGMENT.SS, newTop, width, 'rw');
-  // References complete in the order of their making: this one after the probes that only keep what they find.
-  const savedFrame = slot(0, 'w');
+  probeWrite(context, newFrame);
+  probeWrite(context, newTop);
+  const savedFrame = slot(0);
   const slots: MemoryReference[] = [];
   const lastSlots: MemoryReference[] = [];
   forEachSlot(
     (number) => {
-      slots[number] = slot(number, 'w');
+      slots[number] = slot(number);
       readDisplay(number);
     },
     (number) => {
-      lastSlots[number] = slot(number, 'w');
+      lastSlots[number] = slot(number);
     },
   );
 

@@ -50,11 +50,12 @@ export function lods(width: Width): Semantics {
     }, false);
 }
 
+/** When both elements fault, silicon mostly reports the one at ES:rDI. */
 export function cmps(width: Width): Semantics {
   return (context) =>
     context.repeat(() => {
-      const a = source(context, width);
       const b = destination(context, width, 'r').read(width);
+      const a = source(context, width);
       advance(context, width, GPR.RSI, GPR.RDI);
       context.flags.afterSubtract(width, a, b, context.let(a.subtract(b)));
     }, true);
