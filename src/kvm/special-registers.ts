@@ -1,7 +1,7 @@
 /** Registers of a vCPU as user space reads and sets them (KVM_GET_REGS, KVM_SET_REGS, KVM_GET_SREGS, KVM_SET_SREGS). */
 
 import { CR0, EFER } from '../architecture/control-registers.js';
-import { SEGMENT } from '../architecture/registers.js';
+import { SEGMENT, type SegmentNumber } from '../architecture/registers.js';
 import { RFLAGS } from '../architecture/rflags.js';
 import { VMCS } from '../architecture/vmx/vmcs-fields.js';
 import { writeCr0, writeCr4, writeEfer } from './control-registers.js';
@@ -64,6 +64,14 @@ export function setGeneralRegisters(vcpu: Vcpu, registers: GeneralRegisters): vo
 }
 
 export function getGeneralRegisters(vcpu: Vcpu): GeneralRegisters {
+  if (vcpu.inGuest) {
+    const { state } = vcpu.cpu.processor;
+    return {
+      gpr: Array.from({ length: 16 }, (_, number) => state.readGpr(number)),
+      rip: state.rip,
+      rflags: state.rflags,
+    };
+  }
   return {
     gpr: Array.from({ length: 16 }, (_, number) => vcpu.readRegister(number)),
     rip: vcpu.rip,
@@ -95,11 +103,18 @@ export function setSpecialRegisters(vcpu: Vcpu, registers: SpecialRegisters): vo
   writeCr4(vcpu, registers.cr4);
 }
 
+/** While guest code is paused, descriptor tables and CR3 are those of its last entry. */
 export function getSpecialRegisters(vcpu: Vcpu): SpecialRegisters {
   const { cpu } = vcpu;
+  const { state } = cpu.processor;
+  const segment = (number: SegmentNumber): VcpuSegment => {
+    if (!vcpu.inGuest) return vcpu.readSegment(number);
+    const { selector, base, limit, accessRights } = state.segment(number);
+    return { selector, base, limit, accessRights };
+  };
   return {
     segments: Object.fromEntries(
-      SEGMENT_NAMES.map((name) => [name, vcpu.readSegment(SEGMENT_NUMBERS[name])]),
+      SEGMENT_NAMES.map((name) => [name, segment(SEGMENT_NUMBERS[name])]),
     ) as Record<SegmentName, VcpuSegment>,
     gdt: { base: cpu.vmread(VMCS.GUEST_GDTR_BASE), limit: cpu.vmreadNumber(VMCS.GUEST_GDTR_LIMIT) },
     idt: { base: cpu.vmread(VMCS.GUEST_IDTR_BASE), limit: cpu.vmreadNumber(VMCS.GUEST_IDTR_LIMIT) },

@@ -95,6 +95,8 @@ export class Vcpu implements CostSink, GuestContext {
   /** Bits of `REQUEST`. */
   requests = 0;
   mpState: 'runnable' | 'halted' = 'runnable';
+  /** Guest code is running, or the simulation paused while it was: its registers are in the CPU. */
+  inGuest = false;
   /** Halted with interrupts off: only an NMI or INIT could wake it. */
   haltedForGood = false;
   exception: PendingException | undefined;
@@ -176,9 +178,11 @@ export class Vcpu implements CostSink, GuestContext {
   }
 
   entered(): void {
+    this.inGuest = true;
     this.tracker.finish(this.cpu);
   }
   left(reason: number): void {
+    this.inGuest = false;
     this.vm.statistics.exits++;
     this.tracker.begin(this.cpu, reason);
   }

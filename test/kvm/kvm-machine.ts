@@ -1,6 +1,7 @@
 /** A host with one CPU, KVM on it and a 64-bit guest, for tests: real processor, real VT-x, monitor made of functions. */
 
 import { CR0, CR4, EFER } from '../../src/architecture/control-registers.js';
+import { assemble } from '../../src/assembler/index.js';
 import { TALK_I7 } from '../../src/host/cost/talk-i7.js';
 import { Host } from '../../src/host/host.js';
 import type { HostThread } from '../../src/host/host-thread.js';
@@ -38,7 +39,8 @@ export interface KvmMachine {
 }
 
 export interface KvmMachineOptions {
-  readonly code: readonly number[];
+  /** Assembly text, 64-bit, entered at its first instruction. */
+  readonly code: string;
   readonly era?: Era;
   readonly policies?: Partial<Policies>;
   readonly cr0?: number;
@@ -48,6 +50,14 @@ export interface KvmMachineOptions {
   readonly readPort?: (port: number, sizeInBytes: number) => number;
   /** Called for every port write in user space. */
   readonly writePort?: (machine: KvmMachine, port: number, value: number) => void;
+}
+
+function assembleGuest(code: string): Uint8Array {
+  const result = assemble(`bits 64\ndefault rel\norg 0x${CODE.toString(16)}\n${code}\n`, {
+    fileName: 'guest.asm',
+  });
+  if (!result.ok) throw new Error(result.diagnostics.map((d) => `${d.line}: ${d.message}`).join('\n'));
+  return result.image;
 }
 
 export function createKvmMachine(options: KvmMachineOptions): KvmMachine {
@@ -80,7 +90,7 @@ export function createKvmMachine(options: KvmMachineOptions): KvmMachine {
     userspaceAddress: host.hostPhysicalToUser(0),
   });
   writeBootTables((address, value) => memory.write64(hostPhysical(address), value));
-  memory.load(hostPhysical(CODE), Uint8Array.from(options.code));
+  memory.load(hostPhysical(CODE), assembleGuest(options.code));
 
   const vcpu = kvm.createVcpu();
   const data: VcpuSegment = { selector: 0x10, base: 0n, limit: 0xffffffff, accessRights: 0xc093 };
