@@ -17,7 +17,7 @@ describe.runIf(requested)('capture of vectors', () => {
   it('runs the generated cases on this processor and writes their outcomes', () => {
     expect(reasonAgainstNative()).toBeUndefined();
     const harness = new NativeHarness();
-    const capture = (file: string, cases: TestCase[]): void => {
+    const capture = (file: string, codeSize: 32 | 64, cases: TestCase[]): void => {
       const outcomes = harness.run(cases);
       const vectors = cases.flatMap((testCase, index): Vector[] => {
         const outcome = outcomes[index];
@@ -25,20 +25,18 @@ describe.runIf(requested)('capture of vectors', () => {
       });
       const date = new Date().toISOString().slice(0, 10);
       const processor = harness.identify();
-      writeVectors(
-        join(folder, file),
-        { processor, date, generatorSeed: SEED, cases: vectors.length },
-        vectors,
-      );
+      const origin = { processor, date, generatorSeed: SEED, cases: vectors.length, codeSize };
+      writeVectors(join(folder, file), origin, vectors);
       console.log(`${file}: ${vectors.length} of ${cases.length} cases kept`);
       expect(vectors.length).toBeGreaterThan(cases.length * 0.9);
     };
-    capture('integer.txt.gz', generateCases(SEED));
+    capture('integer.txt.gz', 64, generateCases(SEED, 64));
+    capture('integer-32-bit.txt.gz', 32, generateCases(SEED, 32));
     const random = new Random(SEED);
     const sequences = Array.from({ length: SEQUENCES }, () =>
       generateSequence(random, random.between(10, 30)),
     );
-    capture('sequences.txt.gz', sequences);
+    capture('sequences.txt.gz', 64, sequences);
     harness.close();
   });
 });

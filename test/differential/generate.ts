@@ -1,4 +1,4 @@
-/** Cases for every row of the table that the processor's semantics cover in 64-bit mode. */
+/** Cases for every row of the table that the processor's semantics cover, in 64-bit and 32-bit mode. */
 
 import { GPR } from '../../src/architecture/registers.js';
 import { ENCODINGS, type Encoding, type OperandForm } from '../../src/instruction-set/index.js';
@@ -20,9 +20,15 @@ import {
 /** Register forms of 0F 0D: no operation by Intel's manual, #UD by AMD's. */
 const VENDOR_SPECIFIC = /^NOP_0F0D/;
 
-/** Rows that are tested one by one: everything with a meaning, in 64-bit mode. */
-export const TESTED_ENCODINGS: readonly Encoding[] = ENCODINGS.filter(
-  (encoding) => encoding.valid64 && semanticsOf(encoding) !== undefined && !VENDOR_SPECIFIC.test(encoding.id),
+const HAS_MEANING: readonly Encoding[] = ENCODINGS.filter(
+  (encoding) => semanticsOf(encoding) !== undefined && !VENDOR_SPECIFIC.test(encoding.id),
+);
+
+/** Rows that are tested one by one: everything with a meaning in 64-bit mode. */
+export const TESTED_ENCODINGS: readonly Encoding[] = HAS_MEANING.filter(({ valid64 }) => valid64);
+/** The same for 32-bit code, without 16-bit addresses. */
+export const TESTED_ENCODINGS_32: readonly Encoding[] = HAS_MEANING.filter(
+  ({ valid32, addressSize }) => valid32 && addressSize !== 16,
 );
 
 const PLAIN_FAMILIES: ReadonlySet<string> = new Set(['nop', 'flag', 'miscellaneous']);
@@ -44,10 +50,10 @@ function casesOf(encoding: Encoding): number {
 }
 
 /** All cases of one round, in the order of the table. */
-export function generateCases(seed: number): TestCase[] {
+export function generateCases(seed: number, codeSize: 32 | 64): TestCase[] {
   const random = new Random(seed);
-  return TESTED_ENCODINGS.flatMap((encoding) =>
-    Array.from({ length: casesOf(encoding) }, () => generateCase(encoding, random)),
+  return (codeSize === 64 ? TESTED_ENCODINGS : TESTED_ENCODINGS_32).flatMap((encoding) =>
+    Array.from({ length: casesOf(encoding) }, () => generateCase(encoding, random, codeSize)),
   );
 }
 
@@ -67,8 +73,8 @@ function addressInWindow(random: Random, sizeInBytes: number, aligned: boolean):
 }
 
 /** An address that faults: nothing there, not canonical, or reaching past the end of memory. */
-function faultingAddress(random: Random, sizeInBytes: number): bigint {
-  const kind = random.below(3);
+function faultingAddress(random: Random, sizeInBytes: number, codeSize: 32 | 64): bigint {
+  const kind = random.pick(codeSize === 64 ? [0, 1, 2] : [0, 2]);
   if (kind === 0) return unmappedAddress(random);
   if (kind === 1) return nonCanonicalAddress(random);
   return BigInt(MEMORY_BASE + MEMORY_SIZE - random.below(sizeInBytes));
@@ -80,7 +86,7 @@ const memoryOperand = (encoding: Encoding): OperandForm | undefined =>
 /** Whether the bus is locked: split locks are slow or forbidden on some processors, so these stay aligned. */
 const isAtomic = (encoding: Encoding): boolean => encoding.lockable;
 
-export function generateCase(encoding: Encoding, random: Random): TestCase {
+export function generateCase(encoding: Encoding, random: Random, codeSize: 32 | 64 = 64): TestCase {
   const seed = random.next32();
   const fixed: FixedRegisters = new Map();
   const form = memoryOperand(encoding);
@@ -88,24 +94,25 @@ export function generateCase(encoding: Encoding, random: Random): TestCase {
   const onlyMemory = form !== undefined && form.registerClass === undefined;
   const useMemory = form !== undefined && (onlyMemory || random.chance(50));
   const faults = random.chance(5);
-  fixImplicitRegisters(encoding, random, fixed, faults);
+  fixImplicitRegisters(encoding, random, fixed, faults, codeSize);
   const aligned = encoding.mnemonic === 'CMPXCHG16B' ? random.chance(85) : isAtomic(encoding);
   const address = !useMemory
     ? undefined
     : faults
-      ? faultingAddress(random, sizeInBytes)
+      ? faultingAddress(random, sizeInBytes, codeSize)
       : addressInWindow(random, sizeInBytes, aligned);
   const repeats = encoding.repeat !== '' && random.chance(60);
   const { code, reg, rm } = encodeInstruction({
     encoding,
     random,
+    codeSize,
     address,
     fixed,
     lock: encoding.lockable && useMemory && random.chance(20),
     repeatPrefix: repeats ? random.pick([0xf2, 0xf3]) : 0,
     immediate: (operand) => chooseImmediate(encoding, operand, random),
   });
-  const testCase: TestCase = { code, seed, overrides: { registers: fixed, window: new Map() } };
+  const testCase: TestCase = { code, codeSize, seed, overrides: { registers: fixed, window: new Map() } };
   adjustOperands(encoding, testCase, random, { address, reg, rm });
   return testCase;
 }
@@ -118,20 +125,21 @@ function fixImplicitRegisters(
   random: Random,
   fixed: FixedRegisters,
   faults: boolean,
+  codeSize: 32 | 64,
 ): void {
   const { mnemonic } = encoding;
   const faultHere = faults && random.chance(50);
   if (STACK_MNEMONICS.test(mnemonic)) {
-    const address = faultHere ? faultingAddress(random, 8) : addressInWindow(random, 8, false);
+    const address = faultHere ? faultingAddress(random, 8, codeSize) : addressInWindow(random, 8, false);
     fixed.set(GPR.RSP, address);
   }
   if (mnemonic === 'LEAVE')
-    fixed.set(GPR.RBP, faultHere ? faultingAddress(random, 8) : addressInWindow(random, 8, false));
-  if (mnemonic === 'ENTER') fixFrame(random, fixed, faultHere);
+    fixed.set(GPR.RBP, faultHere ? faultingAddress(random, 8, codeSize) : addressInWindow(random, 8, false));
+  if (mnemonic === 'ENTER') fixFrame(random, fixed, faultHere, codeSize);
   if (encoding.family === 'string') {
     for (const index of [GPR.RSI, GPR.RDI]) fixed.set(index, BigInt(WINDOW_BASE + random.between(100, 140)));
     // One of them only: which of two faults comes first differs between forms of the same instruction.
-    if (faultHere) fixed.set(random.pick([GPR.RSI, GPR.RDI]), faultingAddress(random, 8));
+    if (faultHere) fixed.set(random.pick([GPR.RSI, GPR.RDI]), faultingAddress(random, 8, codeSize));
     const rubbish = random.chance(20) ? random.next64() & ~0xffff_ffffn : 0n;
     fixed.set(GPR.RCX, BigInt(random.below(10)) | (encoding.repeat !== '' ? 0n : rubbish));
   }
@@ -145,12 +153,12 @@ function fixImplicitRegisters(
 }
 
 /** RSP and RBP for ENTER: aligned and overlapping displays, or displays apart and anywhere. */
-function fixFrame(random: Random, fixed: FixedRegisters, faults: boolean): void {
+function fixFrame(random: Random, fixed: FixedRegisters, faults: boolean, codeSize: 32 | 64): void {
   const overlapping = random.chance(50);
   const top = overlapping ? 8 * random.between(20, 30) : random.between(100, 120);
   const frame = overlapping ? random.between(64, 200) : random.between(180, 220);
   if (!faults) fixed.set(GPR.RSP, BigInt(WINDOW_BASE + top));
-  fixed.set(GPR.RBP, faults ? faultingAddress(random, 8) : BigInt(WINDOW_BASE + frame));
+  fixed.set(GPR.RBP, faults ? faultingAddress(random, 8, codeSize) : BigInt(WINDOW_BASE + frame));
 }
 
 /** A branch displacement that leads to an INT3 in front of or behind the code, never back into it. */
@@ -190,14 +198,15 @@ function writeWindow(testCase: TestCase, address: bigint, value: bigint, sizeInB
 }
 
 /** Mostly an INT3 of the code page, sometimes an address that can't be executed. */
-function branchTarget(random: Random, mayFault: boolean): bigint {
+function branchTarget(random: Random, mayFault: boolean, codeSize: 32 | 64): bigint {
   if (mayFault && random.chance(15))
-    return random.chance(50) ? unmappedAddress(random) : nonCanonicalAddress(random);
+    return codeSize === 32 || random.chance(50) ? unmappedAddress(random) : nonCanonicalAddress(random);
   return BigInt(CODE_PAGE + (random.chance(50) ? random.between(0x10, 0x7e0) : random.between(0x820, 0xff0)));
 }
 
 /** Changes operand values so that the interesting outcomes occur often enough. */
 function adjustOperands(encoding: Encoding, testCase: TestCase, random: Random, places: OperandPlaces): void {
+  const { codeSize } = testCase;
   const { registers } = testCase.overrides;
   const { address, reg, rm } = places;
   const { mnemonic } = encoding;
@@ -243,14 +252,15 @@ function adjustOperands(encoding: Encoding, testCase: TestCase, random: Random, 
   }
   if (mnemonic === 'JMP' || mnemonic === 'CALL') {
     // With a bad stack, too, processors differ in which fault of CALL comes first (Intel's manual: the target's).
-    const target = branchTarget(random, mnemonic === 'JMP' || isInWindow(registers.get(GPR.RSP), 8));
+    const mayFault = mnemonic === 'JMP' || isInWindow(registers.get(GPR.RSP), 8);
+    const target = branchTarget(random, mayFault, codeSize);
     if (isInWindow(address, 8)) writeWindow(testCase, address, target, 8);
     else if (rm === GPR.RSP && mnemonic === 'CALL') registers.set(rm, addressInWindow(random, 8, false));
     else if (rm >= 0) setFree(rm, target);
   }
   if (mnemonic === 'RET') {
     const top = registers.get(GPR.RSP);
-    if (isInWindow(top, 8)) writeWindow(testCase, top, branchTarget(random, true), 8);
+    if (isInWindow(top, 8)) writeWindow(testCase, top, branchTarget(random, true, codeSize), 8);
   }
 }
 
@@ -285,6 +295,7 @@ export function generateSequence(random: Random, length: number): TestCase {
     const instruction = encodeInstruction({
       encoding,
       random,
+      codeSize: 64,
       address: useMemory ? addressInWindow(random, Math.max(1, form.width / 8), true) : undefined,
       fixed,
       lock: false,
@@ -295,5 +306,10 @@ export function generateSequence(random: Random, length: number): TestCase {
     });
     code.push(...instruction.code);
   }
-  return { code: Uint8Array.from(code), seed, overrides: { registers: fixed, window: new Map() } };
+  return {
+    code: Uint8Array.from(code),
+    codeSize: 64,
+    seed,
+    overrides: { registers: fixed, window: new Map() },
+  };
 }

@@ -1,5 +1,5 @@
 /**
- * Turns one row of the table into machine code for 64-bit mode, with random operands. The generator need not know
+ * Turns one row of the table into machine code for 64-bit or 32-bit mode, with random operands. The generator need not know
  * what the bytes mean beyond the registers that form an address: the processor says what they do.
  */
 
@@ -23,6 +23,7 @@ export interface InstructionBytes {
 interface Request {
   readonly encoding: Encoding;
   readonly random: Random;
+  readonly codeSize: 32 | 64;
   /** Where the memory operand is to lie; undefined asks for registers where the row leaves the choice. */
   readonly address: bigint | undefined;
   /** Address registers are entered here with the values that lead to `address`. */
@@ -54,9 +55,10 @@ interface AddressBytes {
   readonly index: number;
 }
 
-function chooseRegister(random: Random, excluded: ReadonlySet<number>): number {
+/** 32-bit code can't name R8 … R15. */
+function chooseRegister({ random, codeSize }: Request, excluded: ReadonlySet<number>): number {
   for (;;) {
-    const register = random.below(16);
+    const register = random.below(codeSize === 64 ? 16 : 8);
     if (!excluded.has(register)) return register;
   }
 }
@@ -81,8 +83,11 @@ function chooseAddress(request: Request, offset: bigint, addressSize: number): A
   const displacement32 = (value: bigint): number[] => asBytes(BigInt.asUintN(32, value), 32);
   const fitsDisplacement = BigInt.asIntN(32, offset) === offset;
   const kind = request.base === undefined ? random.below(100) : BASE_ONLY;
-  if (fitsDisplacement && kind < 8)
-    return { ...none, mod: 0, rm: 5, displacement: displacement32(0n), ripRelative: true };
+  if (fitsDisplacement && kind < 8) {
+    // ModRM of a displacement alone: in 64-bit mode it is relative to RIP.
+    const ripRelative = request.codeSize === 64;
+    return { ...none, mod: 0, rm: 5, displacement: displacement32(ripRelative ? 0n : offset), ripRelative };
+  }
   if (fitsDisplacement && kind < 13)
     return { ...none, mod: 0, rm: 4, sib: 0x25, displacement: displacement32(offset) };
 
@@ -92,7 +97,7 @@ function chooseAddress(request: Request, offset: bigint, addressSize: number): A
   const scale = random.below(4);
   const withIndex = kind >= 50;
   const indexExcluded = new Set([...excluded, GPR.RSP]);
-  const index = withIndex ? chooseRegister(random, indexExcluded) : -1;
+  const index = withIndex ? chooseRegister(request, indexExcluded) : -1;
   const indexPart = withIndex
     ? fix(fixed, index, rubbish(BigInt(random.between(-64, 64)))) << BigInt(scale)
     : 0n;
@@ -109,7 +114,7 @@ function chooseAddress(request: Request, offset: bigint, addressSize: number): A
         index,
       };
   }
-  const base = request.base ?? chooseRegister(random, excluded);
+  const base = request.base ?? chooseRegister(request, excluded);
   const short = random.chance(60);
   const wanted = random.chance(25) && (base & 7) !== 5 ? 0n : BigInt(random.between(-128, 127));
   const far = BigInt(random.between(-0x4000_0000, 0x4000_0000));
@@ -142,24 +147,26 @@ export function encodeInstruction(request: Request): InstructionBytes {
   const memoryForm = encoding.operands.find((operand) => operand.slot === 'rm' || operand.slot === 'offset');
   const inMemory = request.address !== undefined && memoryForm?.memory === true;
   const narrowAddress =
-    encoding.addressSize === 32 ||
-    (encoding.addressSize === 0 && (inMemory || encoding.repeat !== '') && random.chance(8));
-  const addressSize = narrowAddress ? 32 : 64;
+    request.codeSize === 64 &&
+    (encoding.addressSize === 32 ||
+      (encoding.addressSize === 0 && (inMemory || encoding.repeat !== '') && random.chance(8)));
+  const addressSize = narrowAddress || request.codeSize === 32 ? 32 : 64;
 
   const prefixes: number[] = [];
   if (narrowAddress) prefixes.push(0x67);
   let offset = request.address ?? 0n;
-  if (inMemory && random.chance(6)) {
+  if (inMemory && request.codeSize === 64 && random.chance(6)) {
     prefixes.push(SEGMENT_GS);
     offset = BigInt.asUintN(64, offset - BigInt(GS_BASE));
-  } else if (inMemory && random.chance(4)) prefixes.push(random.pick(IGNORED_OVERRIDES));
+  } else if (inMemory && random.chance(4) && request.codeSize === 64)
+    prefixes.push(random.pick(IGNORED_OVERRIDES));
   if (request.lock) prefixes.push(0xf0);
   if (request.repeatPrefix !== 0) prefixes.push(request.repeatPrefix);
   if (encoding.operandSize === 16) prefixes.push(0x66);
   if (encoding.mandatoryPrefix !== 0) prefixes.push(encoding.mandatoryPrefix);
 
   const needsWide = encoding.operandSize === 64 && !encoding.default64 && !encoding.forced64;
-  const freeRegister = (): number => chooseRegister(random, excluded);
+  const freeRegister = (): number => chooseRegister(request, excluded);
   const hasReg = encoding.operands.some((operand) => operand.slot === 'reg');
   const hasRm = encoding.operands.some((operand) => operand.slot === 'rm');
   const hasOpcodeRegister = encoding.opcodeRegister;
@@ -173,7 +180,7 @@ export function encodeInstruction(request: Request): InstructionBytes {
   if (reg >= 8) rex |= 0x44;
   if (rmRegister >= 8 || (address !== undefined && address.base >= 8)) rex |= 0x41;
   if (address !== undefined && address.index >= 8) rex |= 0x42;
-  if (random.chance(15)) rex |= 0x40;
+  if (request.codeSize === 64 && random.chance(15)) rex |= 0x40;
 
   const opcode: number[] = [...OPCODE_ESCAPES[encoding.map]];
   opcode.push(encoding.opcode | (hasOpcodeRegister ? rmRegister & 7 : 0));

@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import {
   initialState,
+  keepLowHalves,
   MAX_CODE,
   type Outcome,
   TESTED_FLAGS,
@@ -53,8 +54,11 @@ export class NativeHarness {
         maxBuffer: RESULT_SIZE * part.length + 1024,
       });
       if (output.length !== RESULT_SIZE * part.length) throw new Error('the harness lost a case');
-      for (let index = 0; index < part.length; index++)
-        outcomes.push(decodeResult(output.subarray(index * RESULT_SIZE, (index + 1) * RESULT_SIZE)));
+      for (const [index, { codeSize }] of part.entries()) {
+        const outcome = decodeResult(output.subarray(index * RESULT_SIZE, (index + 1) * RESULT_SIZE));
+        if (outcome !== undefined && codeSize === 32) keepLowHalves(outcome.registers);
+        outcomes.push(outcome);
+      }
     }
     return outcomes;
   }
@@ -71,6 +75,7 @@ function encodeCases(cases: readonly TestCase[]): Uint8Array {
     const state = initialState(testCase);
     let at = index * CASE_SIZE;
     view.setUint32(at, testCase.code.length, true);
+    view.setUint32(at + 4, testCase.codeSize, true);
     bytes.set(testCase.code, at + 8);
     at += 8 + MAX_CODE;
     for (const [register, value] of state.registers.entries())

@@ -38,6 +38,7 @@ export interface Overrides {
 
 export interface TestCase {
   readonly code: Uint8Array;
+  readonly codeSize: 32 | 64;
   /** Chooses the background state. */
   readonly seed: number;
   readonly overrides: Overrides;
@@ -63,10 +64,21 @@ export function backgroundState(seed: number): MachineState {
   return { registers, rflags: random.next32() & TESTED_FLAGS, window: new Uint8Array(words.buffer) };
 }
 
-/** The state that a case starts from. */
-export function initialState({ seed, overrides }: Pick<TestCase, 'seed' | 'overrides'>): MachineState {
+/** The state that a case starts from. 32-bit code has the low halves of the first eight registers; the rest is 0. */
+export function initialState({
+  codeSize,
+  seed,
+  overrides,
+}: Pick<TestCase, 'codeSize' | 'seed' | 'overrides'>): MachineState {
   const state = backgroundState(seed);
   for (const [register, value] of overrides.registers) state.registers[register] = value;
   for (const [offset, byte] of overrides.window) state.window[offset] = byte;
+  if (codeSize === 32) keepLowHalves(state.registers);
   return state;
+}
+
+/** What 32-bit code can see of the registers. */
+export function keepLowHalves(registers: BigUint64Array): void {
+  for (const [register, value] of registers.entries())
+    registers[register] = register < 8 ? BigInt.asUintN(32, value) : 0n;
 }

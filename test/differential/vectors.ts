@@ -26,6 +26,7 @@ export interface Origin {
   readonly date: string;
   readonly generatorSeed: number;
   readonly cases: number;
+  readonly codeSize: 32 | 64;
 }
 
 export interface Vector {
@@ -83,7 +84,7 @@ function formatVector({ testCase, outcome }: Vector): string {
   return `${start} | ${fault} ${rip} ${outcome.rflags.toString(16)} ${end}`;
 }
 
-function parseVector(line: string): Vector {
+function parseVector(line: string, codeSize: 32 | 64): Vector {
   const [code, seed, overrides, , fault, rip, flags, changed] = line.split(' ') as string[] as [
     string,
     string,
@@ -96,6 +97,7 @@ function parseVector(line: string): Vector {
   ];
   const testCase: TestCase = {
     code: Uint8Array.from(Buffer.from(code, 'hex')),
+    codeSize,
     seed: Number.parseInt(seed, 16),
     overrides: parseOverrides(overrides),
   };
@@ -124,6 +126,7 @@ export function writeVectors(file: string, origin: Origin, vectors: readonly Vec
 }
 
 export function readVectors(file: string): { origin: Origin; vectors: Vector[] } {
-  const [origin, ...lines] = gunzipSync(readFileSync(file)).toString('utf8').trimEnd().split('\n');
-  return { origin: JSON.parse(origin as string) as Origin, vectors: lines.map(parseVector) };
+  const [header, ...lines] = gunzipSync(readFileSync(file)).toString('utf8').trimEnd().split('\n');
+  const origin = JSON.parse(header as string) as Origin;
+  return { origin, vectors: lines.map((line) => parseVector(line, origin.codeSize)) };
 }

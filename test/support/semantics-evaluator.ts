@@ -1,6 +1,6 @@
 /**
  * Runs semantics without any engine: every expression is worked out as soon as a statement uses it. What this finds
- * wrong is wrong in the semantics (or the decoder), not in generated code. 64-bit user mode only.
+ * wrong is wrong in the semantics (or the decoder), not in generated code. User mode, 64-bit or 32-bit with flat segments.
  */
 
 import { GPR, HIGH_BYTE_REGISTER_BASE, SEGMENT } from '../../src/architecture/registers.js';
@@ -218,6 +218,7 @@ class Locals {
 }
 
 class Machine {
+  readonly codeSize: 32 | 64;
   readonly registers: BigUint64Array;
   rflags: number;
   rip = BigInt(CODE_START);
@@ -226,6 +227,7 @@ class Machine {
 
   constructor(testCase: TestCase) {
     const state = initialState(testCase);
+    this.codeSize = testCase.codeSize;
     this.registers = state.registers;
     this.rflags = state.rflags;
     this.memory.set(state.window, WINDOW_OFFSET);
@@ -266,7 +268,7 @@ export class SemanticsEvaluator implements InstructionDriver {
         const offset = Number(machine.rip - BigInt(CODE_PAGE));
         if (offset < 0 || offset >= CODE_PAGE_SIZE) throw machine.fetchFault();
         if (machine.code[offset] === INT3) return finish();
-        const status = decode(machine.code, offset, CODE_PAGE_SIZE, 64, instruction);
+        const status = decode(machine.code, offset, CODE_PAGE_SIZE, machine.codeSize, instruction);
         if (status !== DecodeStatus.OK) throw new Fault(VECTOR.UD);
         step(machine, instruction);
       }
@@ -282,14 +284,14 @@ function step(machine: Machine, instruction: Instruction): void {
   if (semantics === undefined) throw new Error(`no semantics: ${instruction.encoding.id}`);
   const context = new EvaluatingContext(machine, instruction);
   semantics(context);
-  machine.rip = context.nextRip;
+  machine.rip = BigInt.asUintN(machine.codeSize, context.nextRip);
 }
 
 class EvaluatingContext implements SemanticsContext {
   readonly encoding;
   readonly operandSize;
   readonly addressSize;
-  readonly codeSize = 64;
+  readonly codeSize: 32 | 64;
   readonly flags: FlagsContext;
   readonly nextInstruction: I64;
   nextRip: bigint;
@@ -301,6 +303,7 @@ class EvaluatingContext implements SemanticsContext {
     this.#machine = machine;
     this.#instruction = instruction;
     this.encoding = instruction.encoding;
+    this.codeSize = machine.codeSize;
     this.operandSize = instruction.operandSize as 16 | 32 | 64;
     this.addressSize = instruction.addressSize as 16 | 32 | 64;
     this.nextRip = machine.rip + BigInt(instruction.length);
@@ -385,18 +388,21 @@ class EvaluatingContext implements SemanticsContext {
     return this.#place(this.#linear(this.#value(offset), number), widthInBits, access, number);
   }
   push(value: I64, width: Width): void {
-    const top = u64(this.#machine.registers[GPR.RSP]! - BigInt(width / 8));
+    const top = this.#stackPointer(-BigInt(width / 8));
     const stored = this.#value(value);
     this.#place(top, width, 'w', SEGMENT.SS).write(width, this.#bind(stored));
     this.#machine.registers[GPR.RSP] = top;
   }
   peekStack(width: Width, byteOffset = 0): I64 {
-    const top = u64(this.#machine.registers[GPR.RSP]! + BigInt(byteOffset));
+    const top = this.#stackPointer(BigInt(byteOffset));
     return this.#place(top, width, 'r', SEGMENT.SS).read(width);
   }
   adjustStack(bytes: I64 | bigint): void {
     const amount = typeof bytes === 'bigint' ? bytes : this.#value(bytes);
-    this.#machine.registers[GPR.RSP] = u64(this.#machine.registers[GPR.RSP]! + amount);
+    this.#machine.registers[GPR.RSP] = this.#stackPointer(amount);
+  }
+  #stackPointer(change: bigint): bigint {
+    return BigInt.asUintN(this.codeSize, this.#machine.registers[GPR.RSP]! + change);
   }
 
   let(value: I64): I64 {
@@ -424,13 +430,13 @@ class EvaluatingContext implements SemanticsContext {
   }
 
   jumpRelative(): void {
-    this.nextRip = u64(this.nextRip + this.#instruction.immediate);
+    this.nextRip = BigInt.asUintN(this.operandSize, this.nextRip + this.#instruction.immediate);
   }
   jumpRelativeIf(condition: I32): void {
     if (this.#locals.evaluate(condition.node) !== 0n) this.jumpRelative();
   }
   jump(target: I64): void {
-    const rip = this.#value(target);
+    const rip = BigInt.asUintN(this.operandSize, this.#value(target));
     if (u64(BigInt.asIntN(48, rip)) !== rip) throw new Fault(VECTOR.GP);
     this.nextRip = rip;
   }
@@ -473,7 +479,7 @@ class EvaluatingContext implements SemanticsContext {
   }
   #linear(offset: bigint, segment: number): bigint {
     const truncated = BigInt.asUintN(this.addressSize, offset);
-    return u64(truncated + (segment === SEGMENT.GS ? BigInt(GS_BASE) : 0n));
+    return BigInt.asUintN(this.codeSize, truncated + (segment === SEGMENT.GS ? BigInt(GS_BASE) : 0n));
   }
   #place(
     linear: bigint,

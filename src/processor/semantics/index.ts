@@ -16,7 +16,7 @@
  * | BT BTS BTR BTC | all kept |
  * | BSF BSR | CF = OF = AF = SF = 0; PF from the bit number, 1 for a source of 0 |
  * | LZCNT TZCNT | SF = PF = AF = 0; OF kept |
- * | AAA AAS AAM AAD DAA DAS | all kept (not in 64-bit mode, not measured) |
+ * | AAA AAS AAM AAD DAA DAS | all kept; here the silicon does something else |
  */
 
 import { CONDITIONS } from '../../instruction-set/condition.js';

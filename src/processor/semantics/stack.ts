@@ -58,12 +58,13 @@ export const pusha: Semantics = (context) => {
   context.adjustStack(BigInt(-ALL_REGISTERS.length * bytes));
 };
 
+/** Read upwards, DI first; the stored SP is skipped. */
 export const popa: Semantics = (context) => {
   const width = context.operandSize;
   const bytes = width / 8;
-  const values = ALL_REGISTERS.map((register, index) => ({
+  const values = ALL_REGISTERS.toReversed().map((register, index) => ({
     register,
-    value: context.peekStack(width, (ALL_REGISTERS.length - 1 - index) * bytes),
+    value: context.peekStack(width, index * bytes),
   }));
   context.adjustStack(BigInt(ALL_REGISTERS.length * bytes));
   for (const { register, value } of values)

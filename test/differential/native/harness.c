@@ -44,7 +44,7 @@
 
 struct test_case {
   uint32_t code_length;
-  uint32_t reserved;
+  uint32_t code_size; /* 64, or 32 for compatibility mode */
   uint8_t code[MAX_CODE];
   uint64_t registers[16]; /* in encoding order: RAX RCX RDX RBX RSP RBP RSI RDI R8 ... R15 */
   uint64_t rflags;
@@ -79,8 +79,15 @@ static int is_zero(const uint8_t *bytes, size_t length) {
   return length == 0 || (bytes[0] == 0 && memcmp(bytes, bytes + 1, length - 1) == 0);
 }
 
+/* Selectors of Linux: __USER_CS, __USER32_CS, __USER_DS. */
+#define CODE_SELECTOR_64 0x33
+#define CODE_SELECTOR_32 0x23
+#define DATA_SELECTOR 0x2b
+
 static void begin_case(gregset_t registers) {
   const struct test_case *next = &cases[current];
+  const greg_t selector = next->code_size == 32 ? CODE_SELECTOR_32 : CODE_SELECTOR_64;
+  registers[REG_CSGSFS] = (registers[REG_CSGSFS] & ~(greg_t)0xffff) | selector;
   memset(CODE_PAGE, INT3, CODE_PAGE_SIZE);
   memcpy(CODE_PAGE + CODE_OFFSET, next->code, next->code_length);
   memcpy(MEMORY_PAGES + WINDOW_OFFSET, next->window, WINDOW_SIZE);
@@ -209,6 +216,8 @@ int main(int argc, char **argv) {
   map_at(MEMORY_PAGES, MEMORY_SIZE, PROT_READ | PROT_WRITE);
   map_at(CODE_PAGE, CODE_PAGE_SIZE, PROT_READ | PROT_WRITE | PROT_EXEC);
   syscall(SYS_arch_prctl, ARCH_SET_GS, MEMORY_PAGES);
+  /* Null in 64-bit processes; 32-bit code needs them. */
+  __asm__ volatile("mov %0, %%ds\n\tmov %0, %%es" ::"r"(DATA_SELECTOR));
   catch_signals();
   set_hang_timer(200000);
   if (case_count > 0) __asm__ volatile("int3" ::: "memory");
