@@ -110,7 +110,7 @@ function emitRepeated(pass: Pass, cursor: TokenCursor, unit: number, count: numb
   if (count > 1) pass.checkCount(BigInt(count) * BigInt(pass.offset - before), 'size of DUP', open);
   for (let repetition = 1; repetition < count; repetition++) {
     cursor.position = start;
-    pass.beginStatement();
+    pass.countStatement();
     emitItems(pass, cursor, unit, depth + 1);
   }
   cursor.position = end;

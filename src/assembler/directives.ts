@@ -37,8 +37,14 @@ function section(pass: Pass, cursor: TokenCursor, token: Token): void {
   applySectionAttributes(pass, opened, cursor);
 }
 
+function takeRest(cursor: TokenCursor): readonly Token[] {
+  const rest = cursor.rest();
+  cursor.position = cursor.tokens.length;
+  return rest;
+}
+
 function setDefault(pass: Pass, cursor: TokenCursor, token: Token): void {
-  for (const part of splitAtCommas(cursor.rest(), '(', ')')) {
+  for (const part of splitAtCommas(takeRest(cursor), '(', ')')) {
     const keyword = keywordText(part[0]);
     if (keyword === 'rel') pass.defaultRelative = true;
     else if (keyword === 'abs') pass.defaultRelative = false;
@@ -48,7 +54,7 @@ function setDefault(pass: Pass, cursor: TokenCursor, token: Token): void {
 }
 
 function eachSymbol(cursor: TokenCursor, token: Token, use: (name: Token, rest: TokenCursor) => void): void {
-  const parts = splitAtCommas(cursor.rest(), '(', ')');
+  const parts = splitAtCommas(takeRest(cursor), '(', ')');
   if (parts.length === 0) fail('directive', `${token.text} expects a symbol`, token);
   for (const part of parts) {
     const inner = new TokenCursor(part);

@@ -150,11 +150,16 @@ function arrange(address: EffectiveAddress, token: Token | undefined): BaseAndIn
   return { base, index, scale };
 }
 
-function isRipRelative(address: EffectiveAddress, codeSize: CodeSize, defaultRelative: boolean): boolean {
+/** The operand asks for an address relative to RIP, by REL or by DEFAULT REL. */
+export function wantsRipRelative(
+  address: EffectiveAddress,
+  codeSize: CodeSize,
+  defaultRelative: boolean,
+): boolean {
   if (codeSize !== 64 || address.value.registers.length > 0) return false;
   if (address.relative !== '') return address.relative === 'rel';
   const usesFsOrGs = address.segmentOverride >= 4;
-  return defaultRelative && !usesFsOrGs && address.displacementSize !== 64;
+  return defaultRelative && !usesFsOrGs;
 }
 
 function encode3264(
@@ -211,6 +216,7 @@ export function encodeAddress(
   const { address } = operand;
   // A plain number has no distance from the instruction before the program has an address.
   const rip =
-    isRipRelative(address, codeSize, defaultRelative) && (!isScalar(address.value) || address.value.unknown);
+    wantsRipRelative(address, codeSize, defaultRelative) &&
+    (!isScalar(address.value) || address.value.unknown);
   return encode3264(operand, addressSize, codeSize, rip);
 }

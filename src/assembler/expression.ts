@@ -123,7 +123,8 @@ export class ExpressionParser {
     const difference = addValues(left, right, -1n);
     if (!isScalar(difference))
       fail('not-a-number', 'only addresses of the same section can be compared', operator);
-    if (isScalar(left)) return this.combine(left, right, operation, operator);
+    if (left.bases.length === 0 && right.bases.length === 0)
+      return this.combine(left, right, operation, operator);
     return { ...constantValue(operation(difference.constant, 0n)), unknown: difference.unknown };
   }
 

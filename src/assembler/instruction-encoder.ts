@@ -2,9 +2,10 @@
 
 import type { Encoding } from '../instruction-set/index.js';
 import { AssemblyError, fail } from './assembly-error.js';
+import { wantsRipRelative } from './effective-address.js';
 import type { CodeSize, EncodingContext, InstructionStatement, Prefixes } from './instruction-statement.js';
 import { fallbackMnemonic, type MnemonicRows, operandForms, rowsOfMnemonic } from './mnemonic-forms.js';
-import type { ImmediateOperand, Operand } from './operand.js';
+import type { ImmediateOperand, MemoryOperand, Operand } from './operand.js';
 import { findRegister } from './registers.js';
 import { type EncodedInstruction, encodeRow } from './row-encoder.js';
 import {
@@ -54,7 +55,12 @@ function search(
 }
 
 /** Where nothing written says which operand size is meant, the code's own is. */
-function preferDefaultSize(candidates: Candidate[], prefixes: Prefixes, codeSize: CodeSize): Candidate[] {
+function preferDefaultSize(
+  candidates: Candidate[],
+  prefixes: Prefixes,
+  codeSize: CodeSize,
+  lastResort: boolean,
+): Candidate[] {
   if (prefixes.operandSize !== 0) return candidates;
   const settled = candidates.filter(
     ({ row, operands }) =>
@@ -62,14 +68,32 @@ function preferDefaultSize(candidates: Candidate[], prefixes: Prefixes, codeSize
       row.operandSize === defaultOperandSize(row, codeSize) ||
       isSizePinned(row, operands),
   );
-  return settled.length > 0 ? settled : candidates;
+  return settled.length > 0 || !lastResort ? settled : candidates;
 }
 
-/** `[qword address]` in 64-bit code asks for the form with the full address. */
-function isExplicitOffset({ row, operands }: Candidate): boolean {
-  const position = writtenForms(row).findIndex((form) => form.slot === 'offset');
-  const operand = operands[position];
-  return operand?.kind === 'memory' && operand.address.displacementSize === 64;
+/** The memory operand that a row takes as a plain offset (MOV AL, moffs8), or undefined. */
+function offsetOperand({ row, operands }: Candidate): MemoryOperand | undefined {
+  const operand = operands[writtenForms(row).findIndex((form) => form.slot === 'offset')];
+  return operand?.kind === 'memory' ? operand : undefined;
+}
+
+/** In 64-bit code the form with an offset must be asked for, by `[qword address]` or A32: it is the longer one. */
+function isOffsetWanted(operand: MemoryOperand, prefixes: Prefixes, context: EncodingContext): boolean {
+  if (context.codeSize !== 64) return true;
+  const { address } = operand;
+  if (wantsRipRelative(address, context.codeSize, context.defaultRelative)) return false;
+  return address.displacementSize === 64 || prefixes.addressSize === 32;
+}
+
+/** Drops offsets that nobody asked for, or everything else when someone did ask. */
+function chooseOffset(candidates: Candidate[], prefixes: Prefixes, context: EncodingContext): Candidate[] {
+  const wanted = candidates.filter((candidate) => {
+    const operand = offsetOperand(candidate);
+    return operand !== undefined && isOffsetWanted(operand, prefixes, context);
+  });
+  return wanted.length > 0
+    ? wanted
+    : candidates.filter((candidate) => offsetOperand(candidate) === undefined);
 }
 
 /** In the relaxed search the widest immediate loses least. */
@@ -193,11 +217,8 @@ function encodeWith(
       )
     )
       fail('operand-size', 'operation size not specified', memory.token);
-    const explicit = candidates.filter(isExplicitOffset);
-    const settled =
-      explicit.length > 0
-        ? explicit
-        : preferDefaultSize(relaxed ? keepWidestImmediate(candidates) : candidates, prefixes, codeSize);
+    const usable = chooseOffset(relaxed ? keepWidestImmediate(candidates) : candidates, prefixes, context);
+    const settled = preferDefaultSize(usable, prefixes, codeSize, relaxed);
     const best = shortest(settled, prefixes, context, relaxed);
     if (best !== undefined) return best;
   }

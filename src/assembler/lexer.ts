@@ -7,9 +7,9 @@ const IDENTIFIER = /[A-Za-z_.?@][A-Za-z0-9_.?@$#~]*/y;
 const NUMBER = /\$?[0-9][0-9A-Za-z_.]*/y;
 const EXPONENT = /[+-][0-9][0-9_]*/y;
 const DECIMAL_EXPONENT_OPEN = /^[0-9][0-9_]*(\.[0-9_]*)?e$/i;
-const HEXADECIMAL_EXPONENT_OPEN = /^0[xh][0-9a-f_]+(\.[0-9a-f_]*)?p$/i;
+const HEXADECIMAL_EXPONENT_OPEN = /^0[xh](?=\.?[0-9a-f])[0-9a-f_]*(\.[0-9a-f_]*)?p$/i;
 const DECIMAL_FLOAT = /^[0-9][0-9_]*(\.[0-9_]*(e[+-]?[0-9_]+)?|e[+-]?[0-9_]+)$/i;
-const HEXADECIMAL_FLOAT = /^0[xh][0-9a-f_]+(\.[0-9a-f_]*(p[+-]?[0-9_]+)?|p[+-]?[0-9_]+)$/i;
+const HEXADECIMAL_FLOAT = /^0[xh](?=\.?[0-9a-f])[0-9a-f_]*(\.[0-9a-f_]*(p[+-]?[0-9_]+)?|p[+-]?[0-9_]+)$/i;
 const OPERATORS = [
   '<=>',
   '<<<',
@@ -91,7 +91,7 @@ class Lexer {
       }
     }
     const identifier = this.match(IDENTIFIER);
-    if (identifier !== '') {
+    if (identifier !== '' && identifier !== '?') {
       this.push('identifier', identifier.length);
       return;
     }

@@ -62,7 +62,7 @@ export class Pass implements ExpressionEnvironment {
   codeSize: CodeSize;
   defaultRelative = false;
   origin = 0n;
-  /** Offset at which the current statement (or repetition of it) starts. */
+  /** Offset at which the current statement starts. */
   statementStart = 0;
   line!: LineOrigin;
   openStructure: { name: string; previous: Section } | undefined;
@@ -106,6 +106,11 @@ export class Pass implements ExpressionEnvironment {
 
   beginStatement(): void {
     this.markPosition();
+    this.countStatement();
+  }
+
+  /** One more statement, or repetition of one. `$` stays where the first repetition starts, as with NASM. */
+  countStatement(): void {
     if (++this.statements > STATEMENT_LIMIT) fail('too-long', 'the program has too many statements');
   }
 

@@ -7,9 +7,17 @@ import type { ImmediateOperand, MemoryOperand, Operand, RegisterOperand } from '
 /** `size`: only the size of an operand stands against the row. */
 export type MatchResult = 'match' | 'size' | 'none';
 
-/** Operand size that the processor assumes without a prefix. */
+const FAR_MEMORY = /^m16:/;
+
+function isFarBranchThroughMemory(row: Encoding): boolean {
+  return row.family === 'control-transfer' && FAR_MEMORY.test(row.operands[0]?.text ?? '');
+}
+
+/** Operand size that is meant where nothing written says one: mostly the processor's default. */
 export function defaultOperandSize(row: Encoding, codeSize: CodeSize): number {
   if (codeSize !== 64) return codeSize;
+  // Without a size, NASM means the far pointer with a 64-bit offset.
+  if (isFarBranchThroughMemory(row)) return 64;
   return row.default64 || row.forced64 ? 64 : 32;
 }
 
@@ -21,8 +29,6 @@ export function writtenForms(row: Encoding): readonly OperandForm[] {
 export function isValidIn(row: Encoding, codeSize: CodeSize): boolean {
   return codeSize === 64 ? row.valid64 : codeSize === 32 ? row.valid32 : row.valid16;
 }
-
-const FAR_MEMORY = /^m16:/;
 
 function matchRegister(form: OperandForm, operand: RegisterOperand, row: Encoding): MatchResult {
   const { registerClass, number } = operand.register;
@@ -44,12 +50,7 @@ function takesWiderSelector(form: OperandForm, operand: RegisterOperand, row: En
   return loadsSelector && form.text === 'r/m16' && operand.register.width >= 32;
 }
 
-function matchMemory(
-  form: OperandForm,
-  operand: MemoryOperand,
-  row: Encoding,
-  codeSize: CodeSize,
-): MatchResult {
+function matchMemory(form: OperandForm, operand: MemoryOperand, row: Encoding): MatchResult {
   if (!form.memory || form.slot === 'implicit') return 'none';
   const far = FAR_MEMORY.test(form.text);
   if (row.mnemonic === 'JMP' || row.mnemonic === 'CALL') {
@@ -57,10 +58,7 @@ function matchMemory(
     if (far && operand.size !== 0 && operand.size !== form.width - 16) return 'size';
     if (far) return 'match';
   }
-  if (form.slot === 'offset') {
-    const { value, displacementSize } = operand.address;
-    if (value.registers.length > 0 || (codeSize === 64 && displacementSize !== 64)) return 'none';
-  }
+  if (form.slot === 'offset' && operand.address.value.registers.length > 0) return 'none';
   const anySize = form.width === 0 || form.width > 128 || (form.access === 'n' && row.operandSize === 0);
   return operand.size === 0 || anySize || operand.size === form.width ? 'match' : 'size';
 }
@@ -93,7 +91,7 @@ function matchImmediate(
         ? size === form.encodedWidth
         : size === form.width || size === form.encodedWidth || isLongPush(situation, size);
     if (!right) return 'size';
-  } else if (strict && form.signExtended && form.encodedWidth === 8) {
+  } else if (strict && form.signExtended && (form.encodedWidth === 8 || !situation.relaxed)) {
     return 'none';
   }
   return situation.relaxed || immediateFits(form, operand) ? 'match' : 'none';
@@ -125,9 +123,9 @@ function matchImplicitOne(operand: Operand): MatchResult {
 }
 
 function matchOperand(form: OperandForm, operand: Operand, situation: ImmediateSituation): MatchResult {
-  const { row, codeSize } = situation;
+  const { row } = situation;
   if (operand.kind === 'register') return matchRegister(form, operand, row);
-  if (operand.kind === 'memory') return matchMemory(form, operand, row, codeSize);
+  if (operand.kind === 'memory') return matchMemory(form, operand, row);
   if (operand.kind === 'far-pointer') {
     if (form.slot !== 'far') return 'none';
     return operand.size === 0 || operand.size === form.encodedWidth - 16 ? 'match' : 'size';

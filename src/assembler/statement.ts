@@ -134,7 +134,7 @@ function assembleInstruction(pass: Pass, cursor: TokenCursor): void {
 function assembleOnce(pass: Pass, cursor: TokenCursor): void {
   const token = cursor.peek() as Token;
   const keyword = keywordText(token);
-  pass.beginStatement();
+  pass.countStatement();
   if (Object.hasOwn(DATA_UNITS, keyword)) {
     cursor.next();
     emitData(pass, cursor, DATA_UNITS[keyword], token);

@@ -37,9 +37,9 @@ export function addressValue(base: AddressBase, offset: bigint): Value {
 
 export const UNKNOWN_VALUE: Value = { constant: 0n, bases: [], registers: [], unknown: true };
 
-/** A plain number: neither relocatable nor with registers. Unknown values count as plain. */
+/** A plain number: neither relocatable nor with registers. Unknown values count as plain until they are known. */
 export function isScalar(value: Value): boolean {
-  return value.bases.length === 0 && value.registers.length === 0;
+  return (value.bases.length === 0 || value.unknown) && value.registers.length === 0;
 }
 
 /** One section base or external symbol plus a constant. */
