@@ -59,6 +59,6 @@ export const SYSTEM: FamilyRows = {
     'SYSENTER | 0F 34 | f64 faults:GP feature:SEP | w:i',
     'SYSEXIT | 0F 35 | cpl0 feature:SEP',
     'SYSEXITQ | o64 0F 35 | cpl0 feature:SEP',
-    'SWAPGS | NP 0F 01 F8 | only64 cpl0',
+    'SWAPGS | 0F 01 F8 | only64 cpl0',
   ],
 };
