@@ -3,14 +3,15 @@
 import { describe, expect, it } from 'vitest';
 import { SEGMENT } from '../../src/architecture/registers.js';
 import { SECONDARY } from '../../src/architecture/vmx/controls.js';
-import { VMCS } from '../../src/architecture/vmx/vmcs-fields.js';
+import { fieldName, VMCS } from '../../src/architecture/vmx/vmcs-fields.js';
 import { STATE } from '../../src/processor/state/layout.js';
 import { injectsEvent } from '../../src/vmx/entry/check-controls.js';
 import { usesPaePaging } from '../../src/vmx/entry/check-guest-state.js';
 import { checkSection, type EntryFailure } from '../../src/vmx/entry/entry-rule.js';
-import { ALL_RULE_SECTIONS } from '../../src/vmx/entry/vm-entry.js';
+import { ALL_RULE_SECTIONS, ENTRY_STEPS } from '../../src/vmx/entry/vm-entry.js';
 import { Vmcs } from '../../src/vmx/vmcs.js';
-import { SUPPORTED_FIELDS } from '../../src/vmx/vmcs-layout.js';
+import { FIELD_GROUP, SUPPORTED_FIELDS } from '../../src/vmx/vmcs-layout.js';
+import { RandomSource } from '../support/random-source.js';
 import {
   activateSecondary,
   baseFields,
@@ -97,6 +98,51 @@ describe('checks that are not repeated', () => {
       }
       expect(entered).toBeGreaterThan(ROUNDS / 10);
       expect(failed.size).toBeGreaterThan(60);
+    });
+});
+
+/** A VMCS that notes which fields are read. */
+class WatchedVmcs extends Vmcs {
+  readonly seen = new Set<number>();
+  override low(field: number): number {
+    this.seen.add(field);
+    return super.low(field);
+  }
+  override unsigned(field: number): number {
+    this.seen.add(field);
+    return super.unsigned(field);
+  }
+  override high(field: number): number {
+    this.seen.add(field);
+    return super.high(field);
+  }
+  override value(field: number): bigint {
+    this.seen.add(field);
+    return super.value(field);
+  }
+  override number(field: number): number {
+    this.seen.add(field);
+    return super.number(field);
+  }
+}
+
+describe('the groups of a step', () => {
+  for (const { rules, groups } of ENTRY_STEPS.filter((step) => step.groups !== 0))
+    it(`cover every field that the rules of ${rules.section} ${rules.title} read`, () => {
+      const machine = createVmxMachine();
+      const good = WRITABLE.map((field) => [field, machine.read(field)] as const);
+      const watched = new WatchedVmcs(machine.memory);
+      watched.base = machine.vmx.vmcs.base;
+      const random = new RandomSource(99);
+      for (let round = 0; round < 300; round++) {
+        for (const [field, value] of good)
+          machine.write(field, random.oneIn(3) ? value ^ BigInt(random.next() & random.next()) : value);
+        const environment = { memory: machine.memory, hostInLongMode: true };
+        for (const rule of rules.rules) rule.broken(watched, environment);
+      }
+      const uncovered = [...watched.seen].filter((field) => (FIELD_GROUP[field]! & groups) === 0);
+      expect(uncovered.map(fieldName)).toEqual([]);
+      expect(watched.seen.size).toBeGreaterThan(2);
     });
 });
 

@@ -8,10 +8,12 @@ import {
   CONTROL_CAPABILITIES,
   VMCS_REVISION_IDENTIFIER,
 } from '../../src/architecture/vmx/vmx-capabilities.js';
+import { assemble } from '../../src/assembler/index.js';
 import { hostPhysical } from '../../src/memory/addresses.js';
 import type { PhysicalMemory } from '../../src/memory/physical-memory.js';
 import type { Processor } from '../../src/processor/processor.js';
 import { VirtualMachineExtensions } from '../../src/vmx/virtual-machine-extensions.js';
+import { RootInstructions } from '../../src/vmx/vmx-instructions.js';
 import { type BareMachineOptions, createBareMachine, PAGE_TABLES } from '../support/bare-machine.js';
 
 export const VMXON_REGION = 0x10000;
@@ -41,6 +43,8 @@ export interface VmxMachine {
   readonly vmx: VirtualMachineExtensions;
   /** Puts code at `GUEST_CODE`. */
   load(...bytes: number[]): void;
+  /** Assembles 64-bit code to `GUEST_CODE`. */
+  assemble(text: string): void;
   read(field: number): bigint;
   write(field: number, value: bigint | number): void;
   /** Sets and clears bits of a control field. */
@@ -117,6 +121,7 @@ export function createVmxMachine(options: BareMachineOptions = {}): VmxMachine {
   const { processor, memory } = createBareMachine(options);
   processor.state.cr4 |= CR4.VMXE;
   const vmx = new VirtualMachineExtensions(processor);
+  processor.vmx = new RootInstructions(vmx);
   memory.write32(hostPhysical(VMXON_REGION), VMCS_REVISION_IDENTIFIER);
   memory.write32(hostPhysical(VMCS_REGION), VMCS_REVISION_IDENTIFIER);
   vmx.vmxon(VMXON_REGION);
@@ -127,6 +132,13 @@ export function createVmxMachine(options: BareMachineOptions = {}): VmxMachine {
     processor,
     memory,
     vmx,
+    assemble: (text) => {
+      const { ok, image, diagnostics } = assemble(`bits 64\norg ${GUEST_CODE}\n${text}\n`, {
+        fileName: 'guest.asm',
+      });
+      if (!ok) throw new Error(diagnostics.map((d) => d.message).join('; '));
+      memory.load(hostPhysical(GUEST_CODE), image);
+    },
     load: (...bytes) => memory.load(hostPhysical(GUEST_CODE), Uint8Array.from(bytes)),
     read: (field) => vmx.vmread(field),
     write: (field, value) => vmx.vmwrite(field, BigInt(value)),

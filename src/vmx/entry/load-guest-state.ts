@@ -6,7 +6,7 @@ import { ACTIVITY, INTERRUPTIBILITY } from '../../architecture/vmx/guest-state.j
 import { VMCS } from '../../architecture/vmx/vmcs-fields.js';
 import type { ProcessorCore } from '../../processor/core.js';
 import { STATE } from '../../processor/state/layout.js';
-import { CR0_KEPT, fixDebugControl } from '../control-register-fixes.js';
+import { fixDebugControl, loadedCr0 } from '../control-register-fixes.js';
 import { loadGuestRegisters, type StateWords } from '../state-transfer.js';
 import type { Vmcs } from '../vmcs.js';
 
@@ -42,7 +42,7 @@ export function loadGuestState(core: ProcessorCore, vmcs: Vmcs, block: StateWord
   loadGuestRegisters(vmcs, block);
   const state = block.words;
   const cr0 = word(STATE.CR0);
-  state[cr0] = (vmcs.low(VMCS.GUEST_CR0) & ~CR0_KEPT) | (state[cr0]! & CR0_KEPT);
+  state[cr0] = loadedCr0(vmcs.low(VMCS.GUEST_CR0), state[cr0]!);
   loadControlled(vmcs, state, vmcs.low(VMCS.VM_ENTRY_CONTROLS));
   core.state.rflags = vmcs.unsigned(VMCS.GUEST_RFLAGS);
 

@@ -24,7 +24,7 @@ import {
 import { ADDRESS_SPACE_SIZE_RULES, HOST_REGISTER_RULES, HOST_SEGMENT_RULES } from './check-host-state.js';
 import { checkSection, type EntryEnvironment, type EntryFailure, type RuleSection } from './entry-rule.js';
 
-interface Step {
+export interface Step {
   readonly rules: RuleSection;
   /** Groups of the fields that the rules look at; 0 for rules that are asked at every VM entry. */
   readonly groups: number;
@@ -97,9 +97,8 @@ export function checkGuest(
   return run(GUEST_STEPS, dirty, vmcs, environment);
 }
 
-/** Every rule of every section, for tests and documentation. */
-export const ALL_RULE_SECTIONS: readonly RuleSection[] = [
-  ...CONTROL_STEPS,
-  ...HOST_STEPS,
-  ...GUEST_STEPS,
-].map((step) => step.rules);
+/** All steps in their order, for tests and documentation. */
+export const ENTRY_STEPS: readonly Step[] = [...CONTROL_STEPS, ...HOST_STEPS, ...GUEST_STEPS];
+
+/** Every rule of every section. */
+export const ALL_RULE_SECTIONS: readonly RuleSection[] = ENTRY_STEPS.map((step) => step.rules);

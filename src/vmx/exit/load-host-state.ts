@@ -7,7 +7,7 @@ import { EXIT_CONTROL } from '../../architecture/vmx/controls.js';
 import { VMCS } from '../../architecture/vmx/vmcs-fields.js';
 import type { ProcessorCore } from '../../processor/core.js';
 import { SEGMENT_FIELD, SEGMENT_STRIDE, STATE } from '../../processor/state/layout.js';
-import { CR0_KEPT, DR7_RESET } from '../control-register-fixes.js';
+import { DR7_RESET, loadedCr0 } from '../control-register-fixes.js';
 import { loadWords, RSP_OFFSET, wordPairs } from '../state-transfer.js';
 import type { Vmcs } from '../vmcs.js';
 import { MIRROR } from '../vmcs-layout.js';
@@ -114,7 +114,7 @@ export function loadHostState(
   segments.load(state);
   loadWords(HOST_REGISTER_WORDS, vmcs, state);
   const cr0 = word(STATE.CR0);
-  state[cr0] = (vmcs.low(VMCS.HOST_CR0) & ~CR0_KEPT) | (state[cr0]! & CR0_KEPT);
+  state[cr0] = loadedCr0(vmcs.low(VMCS.HOST_CR0), state[cr0]!);
   if (longMode) state[word(STATE.CR4)] = state[word(STATE.CR4)]! | CR4.PAE;
   state[DR7] = DR7_RESET;
   state[DR7 + 1] = 0;
