@@ -1,3 +1,8 @@
+/**
+ * Bytes → Instruction (SDM Vol. 2A, Chapter 2 Instruction Format). Everything about opcodes comes from the
+ * table of encodings; here are the rules of prefixes, ModRM and immediates.
+ */
+
 import { ENCODINGS, type Instruction, PREFIX } from '../instruction-set/index.js';
 import { readMemory, readMemory16 } from './addressing.js';
 import { extend, peekDoubleword } from './byte-reader.js';
@@ -78,8 +83,19 @@ export function decode(
   const IMPLIED_SOURCE = 8;
   const ODD_REGISTERS = 0x770;
   const RARE = 0x80;
+  const SEGMENT_DS = 3;
+  const MEMORY_SHIFT = 12;
+  const IMMEDIATE_SIZE_SHIFT = 16;
+  const IMMEDIATE_IS_SIGNED_SHIFT = 19;
+  const RARE_KIND_SHIFT = 20;
+  const REGISTER_FIELDS = 1;
+  const FIXED_REGISTERS = 2;
+  const OPERAND_SIZES = 3;
+  const ROW = 4;
+  const REG_FIELD = 5;
+  const RM_FIELD = 10;
 
-  let limit = offset + 15;
+  let limit = offset + MAXIMUM_LENGTH;
   let cutOff: DecodeStatus = INVALID;
   if (limit > end) {
     limit = end;
@@ -147,14 +163,14 @@ export function decode(
     isRegister = next >= 0xc0 || (flags & MOD_IGNORED) !== 0;
   }
   if (isRegister) {
-    out.segment = (flags & IMPLIED_SOURCE) === 0 ? NONE : override >= 0 ? override : 3;
+    out.segment = (flags & IMPLIED_SOURCE) === 0 ? NONE : override >= 0 ? override : SEGMENT_DS;
     out.baseRegister = NONE;
     out.indexRegister = NONE;
     out.scale = 0;
     out.displacement = 0;
     out.displacementSize = 0;
   } else {
-    memoryOperand = ((flags >> 12) & 7) - 1;
+    memoryOperand = ((flags >> MEMORY_SHIFT) & 7) - 1;
     position =
       addressSize === 16
         ? readMemory16(bytes, position, limit, next, override, out)
@@ -165,18 +181,19 @@ export function decode(
   out.secondImmediate = 0;
 
   if ((flags & RARE) === 0) {
-    const size = (flags >> 16) & 7;
-    const isSigned = (flags >> 19) & 1;
+    const size = (flags >> IMMEDIATE_SIZE_SHIFT) & 7;
+    const isSigned = (flags >> IMMEDIATE_IS_SIGNED_SHIFT) & 1;
     const value = extend(peekDoubleword(bytes, position, limit), size);
     // Unsigned: the extension is taken off again. 32 bits stay as they are, with a zero upper half.
     out.immediateLow = value & ((-1 >>> (32 - 8 * size)) | -isSigned);
     out.immediateHigh = (value >> 31) & -isSigned;
     position += size;
   } else {
+    out.immediateLow = 0;
     out.immediateHigh = 0;
-    const kind = (flags >> 20) & 7;
+    const kind = (flags >> RARE_KIND_SHIFT) & 7;
     position = readRareImmediate(bytes, position, limit, kind, override, out);
-    memoryOperand = ((flags >> 12) & 7) - 1;
+    memoryOperand = ((flags >> MEMORY_SHIFT) & 7) - 1;
   }
   if (position > limit) return cutOff;
 
@@ -191,19 +208,20 @@ export function decode(
     reg = pair & 255;
     rm = pair >> 8;
   }
-  const numbers = TABLE[record + 2]! | ((reg + 1) << 5) | (isRegister ? (rm + 1) << 10 : 0);
-  const fields = TABLE[record + 1]!;
+  const numbers =
+    TABLE[record + FIXED_REGISTERS]! | ((reg + 1) << REG_FIELD) | (isRegister ? (rm + 1) << RM_FIELD : 0);
+  const fields = TABLE[record + REGISTER_FIELDS]!;
   out.register0 = ((numbers >> (fields & 31)) & 31) - 1;
   out.register1 = ((numbers >> ((fields >> 8) & 31)) & 31) - 1;
   out.register2 = ((numbers >> ((fields >> 16) & 31)) & 31) - 1;
   out.register3 = ((numbers >> ((fields >> 24) & 31)) & 31) - 1;
 
-  out.encoding = ENCODINGS[TABLE[record + 4]!]!;
+  out.encoding = ENCODINGS[TABLE[record + ROW]!]!;
   out.length = position - offset;
   out.codeSize = codeSize;
   out.prefixes = rex === 0 ? prefixes : prefixes | PREFIX_REX;
   out.rex = rex;
-  out.operandSize = ((TABLE[record + 3]! >> (3 * context)) & 7) << 4;
+  out.operandSize = ((TABLE[record + OPERAND_SIZES]! >> (3 * context)) & 7) << 4;
   out.segmentOverride = override;
   out.memoryOperand = memoryOperand;
   return OK;

@@ -3,9 +3,9 @@
 import { describe, expect, it } from 'vitest';
 import { REGISTER_NAMES } from '../../src/architecture/registers.js';
 import { DecodeStatus, decode, sweep } from '../../src/decoder/index.js';
-import { Instruction, PREFIX, RIP_BASE } from '../../src/instruction-set/index.js';
-
-type CodeSize = 16 | 32 | 64;
+import { ENCODINGS, Instruction, PREFIX, RIP_BASE } from '../../src/instruction-set/index.js';
+import { type CodeSize, codeSizesOf, generateInstruction } from '../support/instruction-generator.js';
+import { RandomSource } from '../support/random-source.js';
 
 const bytesOf = (text: string): Uint8Array => Uint8Array.from(Buffer.from(text.replaceAll(' ', ''), 'hex'));
 
@@ -305,16 +305,20 @@ describe('length', () => {
 });
 
 describe('the record', () => {
-  it('keeps nothing of the instruction decoded into it before', () => {
-    const fresh = decoded('c3');
+  it('keeps nothing of the instructions decoded into it before', () => {
+    const random = new RandomSource(11);
     const reused = new Instruction();
-    const bytes = bytesOf('65 46 0f a4 94 a5 78 56 34 f2 07 48 a1 88 77 66 55 44 33 22 11 c8 34 12 05 c3');
-    let offset = 0;
-    while (offset < bytes.length) {
-      expect(decode(bytes, offset, bytes.length, 64, reused)).toBe(DecodeStatus.OK);
-      offset += reused.length;
+    for (let n = 0; n < 20_000; n++) {
+      const encoding = random.pick(ENCODINGS);
+      const codeSize = random.pick(codeSizesOf(encoding));
+      const bytes = generateInstruction(encoding, codeSize, random);
+      const fresh = new Instruction();
+      decode(bytes, 0, bytes.length, codeSize, fresh);
+      decode(bytes, 0, bytes.length, codeSize, reused);
+      for (const key of Object.keys(fresh) as (keyof Instruction)[])
+        if (reused[key] !== fresh[key])
+          expect.fail(`${encoding.id}: ${key} ${reused[key]}, not ${fresh[key]}`);
     }
-    expect({ ...reused }).toEqual({ ...fresh });
   });
 
   it('is independent after clone', () => {
