@@ -1,15 +1,15 @@
 import { describe, expect, it } from 'vitest';
-import { EngineDriver } from '../support/engine-driver.js';
+import { EngineDriver, type Execution } from '../support/engine-driver.js';
 import { TESTED_ENCODINGS } from './generate.js';
 import { encodingsOf, failures, readIntegerVectors, readSequenceVectors } from './vector-files.js';
 import type { Vector } from './vectors.js';
 
 /** Vectors are ordered by row: a fresh machine now and then keeps the number of handlers per machine small. */
 const VECTORS_PER_MACHINE = 500;
-/** Single-stepping takes the same handlers another way, so fewer vectors do. */
-const SINGLE_STEP_SHARE = 6;
+/** The other ways of execution take the same handlers, so fewer vectors do. */
+const SHARE = 6;
 
-function failuresOnEngine(execution: 'blocks' | 'single-step', vectors: readonly Vector[]): string[] {
+function failuresOnEngine(execution: Execution, vectors: readonly Vector[]): string[] {
   const messages: string[] = [];
   for (let first = 0; first < vectors.length && messages.length < 20; first += VECTORS_PER_MACHINE)
     messages.push(
@@ -38,8 +38,16 @@ describe('integer instructions captured from silicon', () => {
   });
 
   it('come out the same single-stepped', () => {
-    const share = vectors.filter((_, index) => index % SINGLE_STEP_SHARE === 0);
+    const share = vectors.filter((_, index) => index % SHARE === 0);
     expect(failuresOnEngine('single-step', share)).toEqual([]);
+  });
+
+  it('come out the same when writes are held back until the instruction is done', () => {
+    // ENTER with overlapping displays reads what it has written: a known deviation, see its semantics.
+    const share = vectors.filter(
+      ({ testCase }, index) => index % SHARE === 1 && encodingsOf(testCase)[0]?.mnemonic !== 'ENTER',
+    );
+    expect(failuresOnEngine('watched-memory', share)).toEqual([]);
   });
 });
 

@@ -30,8 +30,11 @@ const NO_EXECUTE = 1n << 63n;
 /** More than any case needs. */
 const INSTRUCTION_LIMIT = 1000;
 
-/** How the processor is made to execute. */
-export type Execution = 'blocks' | 'single-step';
+/**
+ * How the processor is made to execute: whole blocks, instruction by instruction, or whole blocks with every write to
+ * memory on the way that writes to pages with code take.
+ */
+export type Execution = 'blocks' | 'single-step' | 'watched-memory';
 
 export class EngineDriver implements InstructionDriver {
   readonly #machine: BareMachine;
@@ -44,6 +47,9 @@ export class EngineDriver implements InstructionDriver {
     const { processor, memory } = this.#machine;
     enterLongMode(processor, memory, 3);
     this.#map();
+    if (execution === 'watched-memory')
+      for (const address of [PHYSICAL.FIRST_PAGE, PHYSICAL.SECOND_PAGE])
+        memory.watchedPages[address / PAGE] = 1;
     processor.state.segment(SEGMENT.GS).base = BigInt(GS_BASE);
     const intercepts: Partial<Intercepts> = {
       interruptWindowExiting: false,
@@ -92,7 +98,7 @@ export class EngineDriver implements InstructionDriver {
   #runToException(): ProcessorEvent {
     const { processor } = this.#machine;
     this.#event = undefined;
-    if (this.#execution === 'blocks') processor.run({ cycles: 1e6, instructions: INSTRUCTION_LIMIT });
+    if (this.#execution !== 'single-step') processor.run({ cycles: 1e6, instructions: INSTRUCTION_LIMIT });
     else
       for (let count = 0; this.#event === undefined && count < INSTRUCTION_LIMIT; count++) processor.step();
     if (this.#event === undefined) throw new Error('the case did not end');

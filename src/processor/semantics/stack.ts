@@ -85,8 +85,8 @@ function probeWrite(context: SemanticsContext, offset: I64): void {
 /**
  * ENTER imm16, imm8. Everything that can fault is probed before the first push: the top of the new stack, which the
  * manual wants writable, the slots of the new display, and the old display that it is copied from. Words are copied
- * one by one, so that displays that overlap come out as pushes would have left them (but for a slot that crosses a
- * page: its write completes with the instruction).
+ * one by one, so that displays that overlap come out as pushes would have left them (but for slots that cross a page
+ * or lie in a page with code: their writes complete with the instruction).
  */
 export const enter: Semantics = (context) => {
   const width = context.operandSize;
