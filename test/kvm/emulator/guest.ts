@@ -11,7 +11,7 @@ import { guestPhysical, hostPhysical } from '../../../src/memory/addresses.js';
 import { PhysicalMemory } from '../../../src/memory/physical-memory.js';
 
 export const USER_BASE = 0x7f0000000000;
-const RAM_SIZE = 0x200000;
+export const RAM_SIZE = 0x200000;
 /** Where the guest's RAM starts in host memory: not at 0, so that mixed-up address spaces show. */
 export const RAM_AT_HOST = 0x100000;
 const TABLES = 0x100000;

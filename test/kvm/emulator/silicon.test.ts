@@ -3,6 +3,7 @@
 import { describe, expect, it } from 'vitest';
 import { decode } from '../../../src/decoder/index.js';
 import { Instruction } from '../../../src/instruction-set/index.js';
+import { RandomSource } from '../../support/random-source.js';
 import { TestGuest } from './guest.js';
 import { CODE, DATA, DATA_SIZE, type NativeCase, runNatively, SLOT, toolsAreThere } from './native-oracle.js';
 
@@ -12,17 +13,6 @@ const DF = 0x400;
 /** Where the guest keeps code and data in its physical memory. */
 const DATA_GPA = 0x10000;
 const CODE_GPA = 0x40000;
-
-/** xorshift32: the same cases every time. */
-function randomSource(seed: number): (limit: number) => number {
-  let state = seed;
-  return (limit) => {
-    state ^= state << 13;
-    state ^= state >>> 17;
-    state ^= state << 5;
-    return (state >>> 0) % limit;
-  };
-}
 
 const REGISTERS: Readonly<Record<number, readonly string[]>> = {
   8: ['al', 'cl', 'dl', 'bl', 'spl', 'bpl', 'sil', 'dil', 'r8b', 'r9b', 'r15b'],
@@ -53,7 +43,8 @@ class CaseMaker {
   readonly pick: (limit: number) => number;
   private registers = new BigUint64Array(16);
   constructor(seed: number) {
-    this.pick = randomSource(seed);
+    const source = new RandomSource(seed);
+    this.pick = (limit) => source.below(limit);
   }
 
   private value(): bigint {
