@@ -9,7 +9,7 @@ import { RandomSource } from '../support/random-source.js';
 
 const SEQUENCES = 60_000;
 const WINDOW = 16;
-const WELL_FORMED = /^[a-z0-9]+( [a-z0-9]+)*( [-a-z0-9,:+*[\] ]+)?$/;
+const WELL_FORMED = /^[a-z0-9_]+( [a-z0-9_]+)*( [-a-z0-9,:+*[\] ]+)?$/;
 
 describe.each<CodeSize>([16, 32, 64])('random bytes in %i-bit code', (codeSize) => {
   it('have a well-formed text where they decode', () => {
