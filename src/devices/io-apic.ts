@@ -64,11 +64,6 @@ export class IoApic implements Device {
     }
   }
 
-  /** True when some pin is set up to send this vector level triggered: its end of interrupt must reach this chip. */
-  handlesLevelVector(vector: number): boolean {
-    return this.low.some((entry) => (entry & ENTRY.VECTOR) === vector && (entry & ENTRY.LEVEL) !== 0);
-  }
-
   read(offset: number, size: number): number {
     return this.peek(offset, size);
   }

@@ -24,11 +24,4 @@ export class VectorBitmap {
     }
     return -1;
   }
-
-  /** Number of vectors in the set. */
-  get size(): number {
-    let count = 0;
-    for (let word of this.words) for (; word !== 0; word &= word - 1) count++;
-    return count;
-  }
 }
