@@ -63,7 +63,7 @@ function measured(name, source) {
     const machine = machineFor(source);
     let executed = 0;
     return () => {
-      const { instructions, end } = machine.run(SLICE);
+      const { instructions, end } = machine.run({ instructions: SLICE });
       if (end.reason !== 'limit' || instructions <= executed)
         throw new Error(`${name}: the guest stands still`);
       executed = instructions;

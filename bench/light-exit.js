@@ -26,7 +26,7 @@ export const lightExit = () =>
       const machine = createVm({ image: readGuestImage(assemble(SOURCE, { fileName: 'eoi.asm' }).image) });
       let exits = 0;
       return () => {
-        const { statistics } = machine.run(SLICE);
+        const { statistics } = machine.run({ instructions: SLICE });
         if (statistics.exits - exits < SLICE / 4) throw new Error('there were too few exits');
         exits = statistics.exits;
       };

@@ -19,7 +19,14 @@ export type { GuestImage, ImageSegment } from './machine/guest-image.js';
 export { readGuestImage } from './machine/load-image.js';
 export { MachineError } from './machine/machine-error.js';
 export { LOAD_ADDRESS } from './machine/memory-map.js';
-export type { RunEnd, RunResult, StageCycles, VirtualMachine, VmOptions } from './machine/virtual-machine.js';
+export type {
+  RunEnd,
+  RunResult,
+  StageCycles,
+  VirtualMachine,
+  VmOptions,
+  VmRunLimits,
+} from './machine/virtual-machine.js';
 export { UnimplementedFeatureError, UnimplementedInstructionError } from './processor/errors.js';
 export { combineSinks, LimitedSink } from './trace/combine-sinks.js';
 export type {

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { assemble } from '../src/assembler/index.js';
 import { createVm } from '../src/machine/create-vm.js';
 import { readGuestImage } from '../src/machine/load-image.js';
-import type { RunResult } from '../src/machine/virtual-machine.js';
+import type { RunResult, VmRunLimits } from '../src/machine/virtual-machine.js';
 import type { ExitRecord, TraceSink } from '../src/trace/events.js';
 import { outputMismatch, satisfies } from './support/guest-header.js';
 import { GUEST_PROGRAMS, type GuestProgram, guestPrograms } from './support/guest-programs.js';
@@ -39,8 +39,8 @@ interface Observed {
   readonly exits: readonly ExitRecord[];
 }
 
-/** Runs a program as users do, and keeps what its observers saw. */
-function observe({ path, source }: GuestProgram, trace?: TraceSink): Observed {
+/** Runs a program as users do, in one go or in slices, and keeps what its observers saw. */
+function observe({ path, source }: GuestProgram, trace?: TraceSink, slice: VmRunLimits = {}): Observed {
   const { image, origin } = assemble(source, {
     fileName: path,
     includePaths: [GUEST_PROGRAMS],
@@ -53,7 +53,8 @@ function observe({ path, source }: GuestProgram, trace?: TraceSink): Observed {
     serialOutput: (byte) => bytes.push(byte),
     ...(trace === undefined ? {} : { trace: { ...trace, vmExit: (exit) => exits.push(exit) } }),
   });
-  const result = vm.run(10_000_000);
+  let result = vm.run(slice);
+  while (result.end.reason === 'limit') result = vm.run(slice);
   return { output: Buffer.from(bytes).toString('latin1'), result, exits };
 }
 
@@ -94,9 +95,9 @@ describe('guest programs under exitscope', () => {
     }
   });
 
-  it.each(PROGRAMS)('$name runs the same again, watched or not', (program) => {
+  it.each(PROGRAMS)('$name runs the same again, in slices or not, watched or not', (program) => {
     const first = observe(program);
-    expect(observe(program)).toEqual(first);
+    expect(observe(program, undefined, { instructions: 997, cycles: 1_000_003 })).toEqual(first);
     expect(watched(program).result).toEqual(first.result);
     const stepped = observe(program, { instruction: () => {} });
     expect([stepped.output, stepped.result]).toEqual([first.output, first.result]);

@@ -7,6 +7,8 @@ import { EXIT } from './exit-codes.js';
 import { readBytes, readBytesIfPresent } from './files.js';
 import { talk } from './standard-streams.js';
 
+export { formatListing } from '../assembler/index.js';
+
 export type AssembleFileOptions = Pick<AssemblyOptions, 'format' | 'includePaths' | 'defines'>;
 
 /**

@@ -1,8 +1,7 @@
 /** `exitscope asm`: NASM source to a flat binary or an ELF object. */
 
 import { Command, InvalidArgumentError, Option } from 'commander';
-import { formatListing } from '../assembler/index.js';
-import { type AssembleFileOptions, assembleFile } from './assemble-file.js';
+import type { AssembleFileOptions } from './assemble-file.js';
 import { writeWhole } from './files.js';
 
 interface AsmOptions {
@@ -29,7 +28,8 @@ export function asmCommand(): Command {
       'after',
       '\nExample:\n  $ exitscope asm guest-programs/pio-write.asm -o pio-write.bin -l pio-write.lst',
     )
-    .action((file: string, { output, format, listing, includePath, define }: AsmOptions) => {
+    .action(async (file: string, { output, format, listing, includePath, define }: AsmOptions) => {
+      const { assembleFile, formatListing } = await import('./assemble-file.js');
       const result = assembleFile(file, { format, includePaths: includePath, defines: define });
       if (listing !== undefined) writeWhole(listing, Buffer.from(formatListing(result)));
       writeWhole(output, result.image);

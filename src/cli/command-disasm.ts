@@ -1,21 +1,15 @@
 /** `exitscope disasm`: bytes of a file, or hex digits of the command line, as instructions. */
 
 import { Command, Option } from 'commander';
-import { sweep } from '../decoder/index.js';
-import { formatInstruction } from '../disassembler/index.js';
 import { CommandError } from './command-error.js';
 import { EXIT } from './exit-codes.js';
 import { isFile, readBytes } from './files.js';
 import { parseAddress } from './numbers.js';
-import { output } from './standard-streams.js';
 
 interface DisasmOptions {
   readonly bits: string;
   readonly org: bigint;
 }
-
-/** Bytes per line at most, as many as an instruction can have. */
-const BYTES_WIDTH = 15 * 2;
 
 export function disasmCommand(): Command {
   return new Command('disasm')
@@ -25,7 +19,11 @@ export function disasmCommand(): Command {
     .addOption(new Option('-b, --bits <size>', 'code size').choices(['16', '32', '64']).default('64'))
     .option('-o, --org <address>', 'address of the first byte', parseAddress, 0n)
     .addHelpText('after', '\nExample:\n  $ exitscope disasm 0f 01 c2 --org 0x100000')
-    .action((words: string[], options: DisasmOptions) => disassemble(bytesOf(words), options));
+    .action(async (words: string[], { bits, org }: DisasmOptions) => {
+      const bytes = bytesOf(words);
+      const { disassemble } = await import('./disassemble.js');
+      disassemble(bytes, Number(bits) as 16 | 32 | 64, org);
+    });
 }
 
 function bytesOf(words: readonly string[]): Uint8Array {
@@ -39,19 +37,4 @@ function bytesOf(words: readonly string[]): Uint8Array {
     throw new CommandError(EXIT.USAGE, `${digits}: an even number of hex digits is needed`);
   if (words.length === 1) readBytes(words[0]);
   throw new CommandError(EXIT.USAGE, `${words.join(' ')}: neither a file nor hex digits`);
-}
-
-/** Address, bytes and text, in the columns of ndisasm. */
-function disassemble(bytes: Uint8Array, { bits, org }: DisasmOptions): void {
-  const codeSize = Number(bits) as 16 | 32 | 64;
-  const end = org + BigInt(bytes.length);
-  const addressWidth = end > 0xffffffffn ? 16 : 8;
-  for (const { offset, length, instruction } of sweep(bytes, codeSize)) {
-    const address = BigInt.asUintN(64, org + BigInt(offset));
-    const digits = Buffer.from(bytes.subarray(offset, offset + length)).toString('hex');
-    const text = instruction === undefined ? `db 0x${digits}` : formatInstruction(instruction, address);
-    output.line(
-      `${address.toString(16).padStart(addressWidth, '0')}  ${digits.padEnd(BYTES_WIDTH)}  ${text}`,
-    );
-  }
 }

@@ -2,7 +2,6 @@
 
 import { Command } from 'commander';
 import { addGuestOptions, type GuestOptions } from './guest-options.js';
-import { reportEnd, runGuest } from './run-guest.js';
 import { output } from './standard-streams.js';
 
 export function runCommand(): Command {
@@ -13,6 +12,7 @@ export function runCommand(): Command {
   )
     .addHelpText('after', '\nExample:\n  $ exitscope run guest-programs/hello-serial.asm')
     .action(async (file: string, options: GuestOptions) => {
+      const { reportEnd, runGuest } = await import('./run-guest.js');
       const result = await runGuest(file, options, {
         serialOutput: (byte) => output.bytes(Uint8Array.of(byte)),
       });

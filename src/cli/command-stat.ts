@@ -4,7 +4,6 @@ import { Command } from 'commander';
 import type { RunResult } from '../machine/virtual-machine.js';
 import { StatisticsSink, writeExitTable, writeStageTable } from '../trace/statistics-sink.js';
 import { addGuestOptions, type GuestOptions } from './guest-options.js';
-import { reportEnd, runGuest } from './run-guest.js';
 import { serialAsTalk } from './serial-as-talk.js';
 import { output } from './standard-streams.js';
 
@@ -27,6 +26,7 @@ export function statCommand(): Command {
     .option('-j, --json', 'print one JSON document', false)
     .addHelpText('after', '\nExample:\n  $ exitscope stat guest-programs/eoi-xapic.asm')
     .action(async (file: string, options: StatOptions) => {
+      const { reportEnd, runGuest } = await import('./run-guest.js');
       const sink = new StatisticsSink();
       const talk = serialAsTalk();
       try {

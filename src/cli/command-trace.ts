@@ -1,10 +1,9 @@
 /** `exitscope trace`: every VM exit of a guest, one line each, with its stages, its instructions, or as JSON. */
 
 import { Command, Option } from 'commander';
-import { describeInstruction } from '../machine/describe-instruction.js';
 import { combineSinks, LimitedSink } from '../trace/combine-sinks.js';
 import type { TraceSink } from '../trace/events.js';
-import type { Palette } from '../trace/format.js';
+import type { DescribeInstruction, Palette } from '../trace/format.js';
 import { instructionSink } from '../trace/instruction-sink.js';
 import { jsonSink } from '../trace/json-sink.js';
 import { TimelineSink } from '../trace/talk-timeline.js';
@@ -12,7 +11,6 @@ import { textHeading, textSink } from '../trace/text-sink.js';
 import { type ColourMode, paletteFor } from './colours.js';
 import { addGuestOptions, type GuestOptions } from './guest-options.js';
 import { parseCount } from './numbers.js';
-import { reportEnd, runGuest } from './run-guest.js';
 import { serialAsTalk } from './serial-as-talk.js';
 import { output } from './standard-streams.js';
 
@@ -51,9 +49,14 @@ export function traceCommand(): Command {
 }
 
 async function trace(file: string, options: TraceOptions): Promise<void> {
+  const { reportEnd, runGuest } = await import('./run-guest.js');
+  const { describeInstruction } = await import('../machine/describe-instruction.js');
   const palette = paletteFor(options.color);
   const timeline = new TimelineSink();
-  const limited = new LimitedSink(options.limit ?? Number.POSITIVE_INFINITY, lineSink(options, palette));
+  const limited = new LimitedSink(
+    options.limit ?? Number.POSITIVE_INFINITY,
+    lineSink(options, describeInstruction, palette),
+  );
   const sink = options.timeline ? combineSinks([limited, timeline]) : limited;
   if (!options.json && options.limit !== 0) output.line(palette.quiet(textHeading()));
   const talk = serialAsTalk();
@@ -71,7 +74,11 @@ async function trace(file: string, options: TraceOptions): Promise<void> {
   }
 }
 
-function lineSink({ json, instructions, stages }: TraceOptions, palette: Palette): TraceSink {
+function lineSink(
+  { json, instructions, stages }: TraceOptions,
+  describeInstruction: DescribeInstruction,
+  palette: Palette,
+): TraceSink {
   const write = output.line;
   if (json) return jsonSink({ write, describeInstruction, instructions });
   const exits = textSink({ write, describeInstruction, stages, palette });

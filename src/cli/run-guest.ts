@@ -2,7 +2,7 @@
 
 import { createVm } from '../machine/create-vm.js';
 import { MachineError } from '../machine/machine-error.js';
-import type { RunResult } from '../machine/virtual-machine.js';
+import type { RunResult, VirtualMachine } from '../machine/virtual-machine.js';
 import type { TraceSink } from '../trace/events.js';
 import { CommandError } from './command-error.js';
 import { EXIT } from './exit-codes.js';
@@ -10,8 +10,12 @@ import { readGuestFile } from './guest-file.js';
 import type { GuestOptions } from './guest-options.js';
 import { output, talk } from './standard-streams.js';
 
-/** Guest instructions between two looks at what the user wants: some tenths of a second. */
-const SLICE = 10_000_000;
+/** Guest instructions up to the first look at what the user wants. */
+const FIRST_SLICE = 1000;
+/** A guest that exits all the time is looked at as often as one that computes. */
+const CYCLES_PER_INSTRUCTION = 1000;
+/** Between two looks, in milliseconds. How a run is sliced changes nothing about it. */
+const SLICE_TIME = 100;
 
 export interface Observers {
   readonly trace?: TraceSink;
@@ -28,14 +32,14 @@ export async function runGuest(
     const image = readGuestFile(path, options.format);
     const { memory: memoryBytes, era, policy: policies } = options;
     const vm = createVm({ image, memoryBytes, era, policies, ...observers });
-    return await runInSlices((instructions) => vm.run(instructions), options.maxInstructions);
+    return await runInSlices(vm, options.maxInstructions);
   } catch (error) {
     throw commandErrorFor(error, path);
   }
 }
 
 async function runInSlices(
-  run: (maxInstructions: number) => RunResult,
+  vm: VirtualMachine,
   maxInstructions = Number.POSITIVE_INFINITY,
 ): Promise<RunResult> {
   let interrupted = false;
@@ -44,16 +48,23 @@ async function runInSlices(
   };
   process.once('SIGINT', interrupt);
   try {
+    let slice = FIRST_SLICE;
     for (let executed = 0; ; ) {
-      const result = run(Math.min(SLICE, maxInstructions - executed));
-      executed = result.instructions;
+      const start = performance.now();
+      const instructions = Math.min(slice, maxInstructions - executed);
+      const result = vm.run({ instructions, cycles: slice * CYCLES_PER_INSTRUCTION });
+      // A repeated instruction can exit over and over without ever being completed.
+      executed = Math.max(result.instructions, result.statistics.exits);
       if (result.end.reason !== 'limit' || executed >= maxInstructions) return result;
+      output.flush();
       await new Promise(setImmediate);
       if (interrupted)
         throw new CommandError(
           EXIT.INTERRUPTED,
-          `interrupted at RIP 0x${result.rip.toString(16)} after ${executed} instructions`,
+          `interrupted at RIP 0x${result.rip.toString(16)} after ${result.instructions} instructions`,
         );
+      slice =
+        performance.now() - start < SLICE_TIME ? slice * 2 : Math.max(FIRST_SLICE, Math.floor(slice / 2));
     }
   } finally {
     process.removeListener('SIGINT', interrupt);

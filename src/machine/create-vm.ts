@@ -18,7 +18,14 @@ import { MachineError } from './machine-error.js';
 import { DEFAULT_MEMORY_BYTES, MAXIMUM_MEMORY_BYTES, MINIMUM_MEMORY_BYTES } from './memory-map.js';
 import { createPhysicalMachine, type PhysicalMachine } from './physical-machine.js';
 import { UserSpaceDevices } from './user-space-devices.js';
-import type { RunEnd, RunResult, StageCycles, VirtualMachine, VmOptions } from './virtual-machine.js';
+import type {
+  RunEnd,
+  RunResult,
+  StageCycles,
+  VirtualMachine,
+  VmOptions,
+  VmRunLimits,
+} from './virtual-machine.js';
 
 const MEGABYTE = 2 ** 20;
 /** Host-physical memory below is left alone, as on a PC. */
@@ -162,11 +169,12 @@ class KvmMachine implements VirtualMachine {
     this.devices = devices;
   }
 
-  run(maxInstructions = Number.POSITIVE_INFINITY): RunResult {
+  run({ instructions, cycles }: VmRunLimits = {}): RunResult {
     const { devices, host, kvmVm } = this;
     if (devices.end === undefined) {
       const stop = host.scheduler.run({
-        instructions: maxInstructions,
+        ...(instructions === undefined ? {} : { instructions }),
+        ...(cycles === undefined ? {} : { untilCycles: host.elapsed + cycles }),
         stopRequested: () => devices.stopped || kvmVm.halted,
       });
       if (stop !== 'limit') {

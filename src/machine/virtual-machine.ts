@@ -30,7 +30,7 @@ export type RunEnd =
   | { readonly reason: 'reset' }
   /** VM entry failed; `detail` is the hardware's reason in words. */
   | { readonly reason: 'entry-failure'; readonly detail: string }
-  /** The instructions allowed to `run` have been executed; `run` can be called again. */
+  /** A limit given to `run` was reached; `run` can be called again. */
   | { readonly reason: 'limit' };
 
 /** Where the cycles went, summed over all exits: one entry per stage of `src/host/stages.ts` that was used. */
@@ -53,10 +53,18 @@ export interface RunResult {
   readonly statistics: Readonly<VmStatistics>;
 }
 
+/** How long `run` may run, counted from its call. Where it is interrupted changes nothing about the run as a whole. */
+export interface VmRunLimits {
+  /** Guest instructions. Those that the hypervisor layer executes for the guest do not count. */
+  readonly instructions?: number;
+  /** Virtual cycles, sleep included. */
+  readonly cycles?: number;
+}
+
 export interface VirtualMachine {
   /**
-   * Runs until the guest ends or about `maxInstructions` more guest instructions have been executed.
+   * Runs until the guest ends or a limit is reached.
    * Throws host errors with a `code`: an instruction that is not implemented, books that do not balance.
    */
-  run(maxInstructions?: number): RunResult;
+  run(limits?: VmRunLimits): RunResult;
 }

@@ -56,7 +56,7 @@ describe('exitscope asm', () => {
     inTemporaryFolder((folder) => {
       const path = (name: string): string => join(folder, name);
       writeFileSync(path('out.bin'), 'old');
-      writeFileSync(path('bad.asm'), 'frobnicate\n');
+      writeFileSync(path('bad.asm'), 'frobnicate eax\n');
       writeFileSync(path('good.asm'), 'bits 64\nnop\n');
       expect(exitscope('asm', path('bad.asm'), '-o', path('out.bin')).code).toBe(1);
       expect(readFileSync(path('out.bin'), 'utf8')).toBe('old');

@@ -18,6 +18,8 @@ function run(source: string, ...options: string[]) {
 
 const WRITE_5 = 'mov al, 5\nout 0xf4, al\ncli\nhlt';
 const ENDLESS = 'jmp $';
+/** Exits to user space 2^64 - 1 times before its second instruction is completed. */
+const REPEATED_FOR_EVER = 'mov rcx, -1\nmov dx, 0x3ff\nmov rsi, 0x200000\nrep outsb';
 const TRIPLE_FAULT = 'ud2';
 
 describe('exitscope run', () => {
@@ -42,6 +44,7 @@ describe('exitscope run', () => {
     ['cli\nhlt', ['--success-exit-code', '0'], 0, ''],
     [TRIPLE_FAULT, [], 112, 'triple fault'],
     [TRIPLE_FAULT, ['--success-exit-code', '11'], 112, 'triple fault'],
+    [REPEATED_FOR_EVER, ['--max-instructions', '50'], 124, 'stopped by --max-instructions'],
     [
       ENDLESS,
       ['--max-instructions', '1000'],
@@ -100,7 +103,9 @@ describe('exitscope run', () => {
   });
 
   it('ends with 130 at Ctrl-C', async () => {
-    const code = await endlessGuest(['run'], (child) => setTimeout(() => child.kill('SIGINT'), 1500));
+    const code = await endlessGuest(['run'], (child) =>
+      child.stdout.once('data', () => child.kill('SIGINT')),
+    );
     expect(code).toBe(130);
   });
 
