@@ -79,6 +79,7 @@ function finishFlatBinary(assembly: Assembly, pass: Pass): AssemblyResult {
     assembly.sections,
     pass.origin,
     assembly.diagnostics,
+    pass.line,
   );
   const diagnostics = assembly.diagnostics.sorted();
   const ok = diagnostics.every(({ severity }) => severity !== 'error');

@@ -61,17 +61,20 @@ export class Pass implements ExpressionEnvironment {
   lastSection: Section;
   codeSize: CodeSize;
   defaultRelative = false;
-  origin = 0n;
+  /** From ORG. */
+  origin: bigint | undefined;
   /** Offset at which the current statement starts. */
   statementStart = 0;
-  line!: LineOrigin;
+  /** The line being assembled. */
+  line: LineOrigin;
   openStructure: { name: string; previous: Section } | undefined;
   openInstance: OpenStructure | undefined;
   readonly listing: ListedLine[] = [];
   private instructions = 0;
   private statements = 0;
 
-  constructor(assembly: Assembly, number: number) {
+  constructor(assembly: Assembly, number: number, fileName: string) {
+    this.line = { line: { file: fileName, number: 1, text: '', tokens: [] }, invocationColumn: 0 };
     this.assembly = assembly;
     this.number = number;
     this.lastSection = assembly.sections.open('.text');

@@ -96,7 +96,7 @@ function builtInName(name: string, pass: Pass, preprocessor: () => Preprocessor)
   const plain = name.startsWith('__?') && name.endsWith('?__') ? `__${name.slice(3, -3)}__` : name;
   switch (plain) {
     case '__LINE__':
-      return integerToken(pass.line?.line.number ?? preprocessor().current.number);
+      return integerToken(preprocessor().currentOrigin.line.number);
     case '__BITS__':
       return integerToken(pass.codeSize);
     case '__FILE__':
@@ -171,7 +171,7 @@ export function runPasses(source: string, options: PassesOptions): { assembly: A
     assembly.sections.reset();
     assembly.diagnostics.beginPass();
     assembly.symbols.changed = false;
-    const pass = new Pass(assembly, number);
+    const pass = new Pass(assembly, number, options.fileName);
     runPass(pass, files, main, options);
     assembly.symbols.dropUndefined(number);
     const newSizes = assembly.sections.list.map((section) => section.size).join();
@@ -179,11 +179,8 @@ export function runPasses(source: string, options: PassesOptions): { assembly: A
     if (settled) return { assembly, pass };
     sizes = newSizes;
     if (number >= MAXIMUM_PASSES) {
-      if (main.length > 0) {
-        const origin = { line: main[main.length - 1], invocationColumn: 0 };
-        const message = `symbols still move after ${MAXIMUM_PASSES} passes`;
-        assembly.diagnostics.add(diagnosticAt('error', 'not-settled', message, origin), true);
-      }
+      const message = `symbols still move after ${MAXIMUM_PASSES} passes`;
+      assembly.diagnostics.add(diagnosticAt('error', 'not-settled', message, pass.line), true);
       return { assembly, pass };
     }
   }

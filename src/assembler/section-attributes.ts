@@ -51,10 +51,11 @@ function setAttribute(pass: Pass, section: Section, keyword: string, cursor: Tok
     return;
   }
   const value = requireScalar(new ExpressionParser(cursor, pass).parse(), `the value of ${keyword}`, start);
-  if (keyword === 'align') {
+  if (keyword === 'align' || keyword === 'valign') {
     if (!isPowerOfTwo(value) || value > 1n << 30n)
       fail('alignment', `alignment ${value} is not a power of two`, start);
-    section.alignment = Number(value);
+    if (keyword === 'align') section.alignment = Number(value);
+    else section.virtualAlignment = Number(value);
   } else if (keyword === 'start') section.start = BigInt.asUintN(64, value);
   else section.virtualStart = BigInt.asUintN(64, value);
 }
@@ -68,7 +69,7 @@ export function applySectionAttributes(pass: Pass, section: Section, cursor: Tok
       ['align', 'start', 'vstart', 'follows', 'vfollows', 'valign'].includes(keyword) &&
       cursor.takeOperator('=')
     )
-      setAttribute(pass, section, keyword === 'valign' ? 'align' : keyword, cursor);
+      setAttribute(pass, section, keyword, cursor);
     else if (FLAG_WORDS.has(keyword)) {
       section.attributes.add(keyword);
       if (keyword === 'nobits') section.nobits = true;

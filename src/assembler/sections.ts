@@ -33,6 +33,8 @@ export class Section implements AddressBase {
   alignment = 0;
   /** Alignment that ALIGN directives ask for in this pass. */
   neededAlignment = 0;
+  /** Alignment of the address it runs at, 0 when not given. */
+  virtualAlignment = 0;
   start: bigint | undefined;
   virtualStart: bigint | undefined;
   follows: string | undefined;

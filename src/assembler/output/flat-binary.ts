@@ -1,17 +1,10 @@
 /** Sections side by side in one image, every address resolved. */
 
 import { type DiagnosticCollector, diagnosticAt } from '../diagnostics.js';
-import { type Fixup, MAXIMUM_SECTION_SIZE, type Section, type SectionTable } from '../sections.js';
+import { type Fixup, MAXIMUM_SECTION_SIZE, type SectionTable } from '../sections.js';
+import type { LineOrigin } from '../source-text.js';
 import type { AddressBase } from '../value.js';
-
-const DEFAULT_ALIGNMENT = 4;
-
-/** Where a section is loaded and where it runs. */
-interface Placement {
-  readonly section: Section;
-  readonly start: bigint;
-  readonly virtualStart: bigint;
-}
+import { layOutSections, type Placement } from './section-layout.js';
 
 export interface FlatBinary {
   readonly image: Uint8Array;
@@ -21,49 +14,6 @@ export interface FlatBinary {
   readonly addresses: ReadonlyMap<AddressBase, bigint>;
   /** Where each section lies in the image, counted like `origin`. */
   readonly loadAddresses: ReadonlyMap<AddressBase, bigint>;
-}
-
-function alignUp(address: bigint, alignment: number): bigint {
-  const mask = BigInt(alignment) - 1n;
-  return (address + mask) & ~mask;
-}
-
-/** The section's own alignment, that of its ALIGN directives, or the default. */
-function alignmentOf(section: Section): number {
-  return Math.max(section.alignment, section.neededAlignment) || DEFAULT_ALIGNMENT;
-}
-
-/** The order in the image: `follows` puts a section behind the one it names, sections without content go last. */
-function orderSections(sections: readonly Section[]): Section[] {
-  const withContent = sections.filter((section) => !section.nobits);
-  const fixed = withContent.filter((section) => section.start !== undefined);
-  const text = withContent.filter((section) => section.start === undefined && section.name === '.text');
-  const rest = withContent.filter((section) => section.start === undefined && section.name !== '.text');
-  fixed.sort((a, b) => ((a.start as bigint) < (b.start as bigint) ? -1 : 1));
-  const ordered: Section[] = [];
-  const place = (section: Section): void => {
-    if (ordered.includes(section)) return;
-    const leader = ordered.findIndex((other) => other.name === section.follows);
-    if (section.follows !== undefined && leader >= 0) ordered.splice(leader + 1, 0, section);
-    else ordered.push(section);
-  };
-  for (const section of [...text, ...rest.filter((one) => one.follows === undefined)]) place(section);
-  for (const section of rest.filter((one) => one.follows !== undefined)) place(section);
-  const nobits = sections.filter((section) => section.nobits);
-  return [...ordered, ...fixed, ...nobits];
-}
-
-function placeSections(sections: SectionTable, origin: bigint): Placement[] {
-  const placements: Placement[] = [];
-  let end = origin;
-  for (const section of orderSections(sections.list)) {
-    const first = placements.length === 0;
-    const start = section.start ?? (first ? origin : alignUp(end, alignmentOf(section)));
-    const virtualStart = section.virtualStart ?? start;
-    placements.push({ section, start, virtualStart });
-    if (section.size > 0 || section.start === undefined) end = start + BigInt(section.size);
-  }
-  return placements;
 }
 
 function resolve(fixup: Fixup, placement: Placement, addresses: ReadonlyMap<AddressBase, bigint>): bigint {
@@ -85,49 +35,53 @@ function writeFixup(image: Uint8Array, position: number, size: number, value: bi
     image[position + index] = Number(BigInt.asUintN(8, value >> BigInt(8 * index)));
 }
 
-/** Lays the sections out from `origin` on and fills in every address. */
+/**
+ * Lays the sections out from `origin` on and fills in every address.
+ * @param origin undefined when the source has no ORG: then the first section says where the image begins
+ * @param endOfSource where problems with the layout as a whole are reported
+ */
 export function writeFlatBinary(
   sections: SectionTable,
-  origin: bigint,
+  origin: bigint | undefined,
   diagnostics: DiagnosticCollector,
+  endOfSource: LineOrigin,
 ): FlatBinary {
-  const placements = placeSections(sections, origin);
-  const addresses = new Map<AddressBase, bigint>(
-    placements.map(({ section, virtualStart }) => [section, virtualStart]),
-  );
-  const loadAddresses = new Map<AddressBase, bigint>(
-    placements.map(({ section, start }) => [section, start]),
-  );
+  const { placements, problems } = layOutSections(sections.list, origin);
+  const report = (message: string): void => {
+    diagnostics.add(diagnosticAt('error', 'section-layout', message, endOfSource), true);
+  };
+  for (const problem of problems) report(problem);
+  const addresses = new Map<AddressBase, bigint>();
+  const loadAddresses = new Map<AddressBase, bigint>();
+  for (const { section, start, virtualStart } of placements) {
+    addresses.set(section, virtualStart);
+    loadAddresses.set(section, start);
+  }
   const stored = placements.filter(({ section }) => !section.nobits && section.size > 0);
-  let first = stored[0]?.start ?? origin;
-  let end = first;
+  const base = origin ?? stored[0]?.start ?? 0n;
+  let end = base;
   for (const { section, start } of stored) {
-    if (start < first) first = start;
+    if (start < base) report(`section ${section.name} begins before the origin`);
     if (start + BigInt(section.size) > end) end = start + BigInt(section.size);
   }
-  // The image begins at the origin even when its first section starts later.
-  const base = first < origin ? first : origin;
-  const length = Number(end - base);
-  if (length > MAXIMUM_SECTION_SIZE)
-    return { image: new Uint8Array(0), origin: base, addresses, loadAddresses };
-  const image = new Uint8Array(length);
+  const empty = { image: new Uint8Array(0), origin: base, addresses, loadAddresses };
+  if (end - base > BigInt(MAXIMUM_SECTION_SIZE)) {
+    report(`the image is larger than ${MAXIMUM_SECTION_SIZE >> 20} MiB`);
+    return empty;
+  }
+  const image = new Uint8Array(Number(end - base));
   for (const placement of stored) {
+    if (placement.start < base) return empty;
     const offset = Number(placement.start - base);
     image.set(placement.section.bytes, offset);
     for (const fixup of placement.section.fixups) {
       const value = resolve(fixup, placement, addresses);
-      if (!fits(value, fixup))
-        diagnostics.add(
-          diagnosticAt(
-            'warning',
-            'number-overflow',
-            `address does not fit ${fixup.sizeInBytes} bytes`,
-            fixup.origin,
-          ),
-          true,
-        );
+      if (!fits(value, fixup)) {
+        const message = `address does not fit ${fixup.sizeInBytes} bytes`;
+        diagnostics.add(diagnosticAt('warning', 'number-overflow', message, fixup.origin), true);
+      }
       writeFixup(image, offset + fixup.offset, fixup.sizeInBytes, value);
     }
   }
-  return { image, origin: base, addresses, loadAddresses };
+  return { ...empty, image };
 }

@@ -2,7 +2,7 @@
 
 import { fail } from '../assembly-error.js';
 import { operatorText, splitAtCommas, type Token } from '../token.js';
-import type { MultiLineMacros } from './multi-line-macros.js';
+import { type MultiLineMacros, parseMacroHeader } from './multi-line-macros.js';
 import type { Context } from './parameter-substitution.js';
 import type { SingleLineMacros } from './single-line-macros.js';
 
@@ -66,12 +66,12 @@ const QUESTIONS: Readonly<Record<string, Question>> = {
     evaluate(singleLineMacros.expand(tokens), directive) !== 0n,
   def: anyName((name, { singleLineMacros }) => singleLineMacros.isDefined(name)),
   macro: (tokens, { multiLineMacros }, directive) => {
-    const [name, count] = tokens;
+    const [name, ...range] = tokens;
     if (name?.kind !== 'identifier') fail('preprocessor', `${directive.text} expects a name`, directive);
     const found = multiLineMacros.find(name.text);
-    if (count?.kind !== 'integer') return found.length > 0;
-    const wanted = Number(count.value);
-    return found.some((macro) => wanted >= macro.minimum && wanted <= macro.maximum);
+    if (range.length === 0) return found.length > 0;
+    const { minimum, maximum } = parseMacroHeader(tokens, false, directive);
+    return found.some((macro) => minimum <= macro.maximum && maximum >= macro.minimum);
   },
   ctx: (tokens, { contexts }) => {
     const context = contexts[contexts.length - 1];

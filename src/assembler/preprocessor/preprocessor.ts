@@ -57,6 +57,11 @@ export class Preprocessor implements FlowSurroundings {
     this.pushFrame({ kind: 'file', lines });
   }
 
+  /** Place of the line being read. */
+  get currentOrigin(): LineOrigin {
+    return originOf(this.frame, this.current);
+  }
+
   private get frame(): Frame {
     return this.frames[this.frames.length - 1];
   }
