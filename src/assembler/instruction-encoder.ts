@@ -171,13 +171,8 @@ function narrowed(statement: InstructionStatement): InstructionStatement | undef
   if (!storesSelector && !(isMove && isUpperHalfZero(source))) return undefined;
   const name = target.register.number < 8 ? `e${target.register.name.slice(1)}` : `${target.register.name}d`;
   const register = findRegister(name)!;
-  return {
-    ...statement,
-    operands: [
-      { ...target, register },
-      { ...source, size: 0 },
-    ],
-  };
+  const rest = operands.slice(1).map((operand) => ({ ...operand, size: 0 }));
+  return { ...statement, operands: [{ ...target, register }, ...rest] };
 }
 
 function failToMatch(

@@ -55,10 +55,14 @@ const STACK_SECOND = registerOperand(findRegister('st1')!);
 const isStackRegister = (operand: Operand): operand is RegisterOperand =>
   operand.kind === 'register' && operand.register.registerClass === 'st';
 
+/** FADD and its relatives without operands pop, like FADDP. */
+const X87_IMPLICIT_POP = /^F(ADD|MUL|SUBR?|DIVR?)$/;
+
 /** x87 forms that leave the top of the stack out: `fadd st1`, `fadd to st1`, `faddp`. */
 function completeX87(mnemonic: string, operands: readonly Operand[], rows: readonly Encoding[]): Operand[][] {
   const pops = mnemonic.endsWith('P') && !mnemonic.endsWith('IP');
   if (operands.length === 0) {
+    if (X87_IMPLICIT_POP.test(mnemonic)) return [];
     const one = rows.some((row) => row.operands.length === 1 && row.operands[0].text === 'STi');
     return one ? [[STACK_SECOND]] : pops ? [[STACK_SECOND, STACK_TOP]] : [[STACK_TOP, STACK_SECOND]];
   }
@@ -66,9 +70,6 @@ function completeX87(mnemonic: string, operands: readonly Operand[], rows: reado
   const [operand] = operands;
   return operand.to || pops ? [[operand, STACK_TOP]] : [[STACK_TOP, operand]];
 }
-
-/** FADD and its relatives without operands pop, like FADDP. */
-const X87_IMPLICIT_POP = /^F(ADD|MUL|SUBR?|DIVR?)$/;
 
 /** The lists of operands to try, best first. Earlier ones win where the encodings are equally long. */
 export function operandForms(
