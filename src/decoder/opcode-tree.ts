@@ -155,6 +155,7 @@ function closestRow(candidates: readonly Candidate[], modrm: number): number {
 class TreeBuilder {
   readonly nodes: number[] = [];
   readonly #known = new Map<string, number>();
+  readonly #byCandidates = new Map<string, number>();
 
   /** A node, or the child itself when all children are the same. */
   node(kind: number, children: readonly number[]): number {
@@ -174,6 +175,17 @@ class TreeBuilder {
     const candidates = rows
       .map((encoding) => ({ encoding, closeness: closeness(encoding, situation) }))
       .filter((candidate) => candidate.closeness !== NO_MATCH);
+    // Most situations of an opcode leave the same candidates.
+    const key = candidates.map((candidate) => `${candidate.encoding.index}:${candidate.closeness}`).join();
+    let link = this.#byCandidates.get(key);
+    if (link === undefined) {
+      link = this.#chooseByModrm(candidates);
+      this.#byCandidates.set(key, link);
+    }
+    return link;
+  }
+
+  #chooseByModrm(candidates: readonly Candidate[]): number {
     if (candidates.some(({ encoding }) => encoding.modrmFixed >= 0))
       return this.node(
         NODE.MODRM_BYTE,

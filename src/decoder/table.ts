@@ -57,6 +57,7 @@ class TableBuilder {
   readonly numbers: number[];
   readonly #tree: OpcodeTree;
   readonly #recordsStart: number;
+  readonly #entries = new Map<number, number>();
   readonly #blocks = new Map<string, number>();
   readonly #nodes = new Map<number, number>();
 
@@ -67,7 +68,7 @@ class TableBuilder {
     for (const encoding of encodings) this.numbers.push(...packRecord(encoding));
   }
 
-  block(rows: readonly number[]): number {
+  #block(rows: readonly number[]): number {
     const key = rows.join();
     let position = this.#blocks.get(key);
     if (position === undefined) {
@@ -99,10 +100,19 @@ class TableBuilder {
   }
 
   entry(root: number): number {
-    if (root >= NO_ROW) return this.block(new Array<number>(BLOCK_SIZE).fill(root));
+    let entry = this.#entries.get(root);
+    if (entry === undefined) {
+      entry = this.#makeEntry(root);
+      this.#entries.set(root, entry);
+    }
+    return entry;
+  }
+
+  #makeEntry(root: number): number {
+    if (root >= NO_ROW) return this.#block(new Array<number>(BLOCK_SIZE).fill(root));
     const source = -2 - root;
     if (this.#tree.nodes[source] !== NODE.MODRM_GROUP) return -this.#node(root);
-    return this.block(this.#tree.nodes.slice(source + 1, source + 1 + BLOCK_SIZE));
+    return this.#block(this.#tree.nodes.slice(source + 1, source + 1 + BLOCK_SIZE));
   }
 }
 
