@@ -17,7 +17,9 @@ export function disasmCommand(): Command {
     .description('Prints the bytes of a file, or hex digits given directly, as instructions in NASM syntax.')
     .argument('<file|hex...>', 'a file of machine code, or hex digits: 48 89 e5')
     .addOption(new Option('-b, --bits <size>', 'code size').choices(['16', '32', '64']).default('64'))
-    .option('-o, --org <address>', 'address of the first byte', parseAddress, 0n)
+    .addOption(
+      new Option('-o, --org <address>', 'address of the first byte').argParser(parseAddress).default(0n, '0'),
+    )
     .addHelpText('after', '\nExample:\n  $ exitscope disasm 0f 01 c2 --org 0x100000')
     .action(async (words: string[], { bits, org }: DisasmOptions) => {
       const bytes = bytesOf(words);
