@@ -1,7 +1,7 @@
 /** Guest instructions per second on three loops that never leave the guest. */
 
 import b from 'benny';
-import { assemble, createVm, readGuestImage } from '../dist/index.js';
+import { assemble, createVm, formatDiagnostic, readGuestImage } from '../dist/index.js';
 
 /** Guest instructions per measured call. */
 const SLICE = 2_000_000;
@@ -44,17 +44,17 @@ const LOOPS = {
         rep     movsq
         mov     esi, 0x210000
         mov     ecx, 256
-  byte: movzx   eax, byte [rsi + rcx]
+  each: movzx   eax, byte [rsi + rcx]
         add     [rsi + rcx * 2], al
         lodsb
         dec     ecx
-        jnz     byte
+        jnz     each
         jmp     next`,
 };
 
 function machineFor(source) {
-  const { ok, image } = assemble(`bits 64\norg 0x100000\n${source}\n`, { fileName: 'loop.asm' });
-  if (!ok) throw new Error('the loop does not assemble');
+  const { ok, image, diagnostics } = assemble(`bits 64\norg 0x100000\n${source}\n`, { fileName: 'loop.asm' });
+  if (!ok) throw new Error(diagnostics.map(formatDiagnostic).join('\n'));
   return createVm({ image: readGuestImage(image) });
 }
 

@@ -2,6 +2,7 @@
 
 import { Command } from 'commander';
 import type { RunResult } from '../machine/virtual-machine.js';
+import { grouped } from '../trace/format.js';
 import { StatisticsSink, writeExitTable, writeStageTable } from '../trace/statistics-sink.js';
 import { addGuestOptions, type GuestOptions } from './guest-options.js';
 import { serialAsTalk } from './serial-as-talk.js';
@@ -9,6 +10,9 @@ import { output } from './standard-streams.js';
 
 /** Names the shape of the JSON document; the number grows when a field changes its meaning or goes away. */
 const STATISTICS_SCHEMA = 'exitscope.stat/1';
+
+/** Name of the stage in which guest code runs. */
+const GUEST_STAGE = 'guest code';
 
 interface StatOptions extends GuestOptions {
   readonly json: boolean;
@@ -40,15 +44,17 @@ export function statCommand(): Command {
     });
 }
 
-function printTables(sink: StatisticsSink, { clockInHertz, cycles, instructions }: RunResult): void {
+function printTables(sink: StatisticsSink, result: RunResult): void {
+  const { clockInHertz, cycles, instructions, stages } = result;
   writeExitTable(sink.reasons(), clockInHertz / 1e6, output.line);
   output.line('');
   writeStageTable(sink.stages(), output.line);
+  const guest = stages.find(({ name }) => name === GUEST_STAGE)?.cycles ?? 0;
   const exits = sink.stages().reduce((sum, stage) => sum + stage.totalCycles, 0);
-  const share = ((100 * (cycles - exits)) / cycles).toFixed(2);
   output.line('');
   output.line(
-    `${cycles} cycles, ${share}% of them in the guest, which executed ${instructions} instructions.`,
+    `${grouped(cycles)} cycles: ${grouped(exits)} in exits, ${grouped(guest)} in the guest ` +
+      `(${grouped(instructions)} instructions), ${grouped(cycles - exits - guest)} before the guest was first entered.`,
   );
 }
 

@@ -58,9 +58,13 @@ describe('exitscope run', () => {
     expect(result.code, result.talk).toBe(code);
   });
 
-  it('names an instruction that is not implemented, its bytes and its address', () => {
-    const { code, talk } = run('nop\nvmcall\nfbstp [rsp]\ncli\nhlt');
-    expect(talk).toMatch(/^exitscope: FBSTP .*at 0x100004 is not implemented\n$/);
+  it('says what is not implemented, and where', () => {
+    // A jump into a 32-bit code segment.
+    const gdt = 'gdt: dq 0, 0, 0, 0x00cf9b000000ffff\nregister: dw 31\ndq gdt';
+    const { code, talk } = run(
+      `lgdt [rel register]\npush 0x18\nlea rax, [rel next]\npush rax\no64 retf\nnext: nop\n${gdt}`,
+    );
+    expect(talk).toMatch(/^exitscope: 32-bit code, needed at 0x100013, is not implemented\n$/);
     expect(code).toBe(114);
   });
 

@@ -83,6 +83,7 @@ describe('exitscope stat', () => {
     expect(output).toMatch(/ APIC_ACCESS +258 /);
     expect(output).toMatch(/Total Samples:\d+, Total events handled time:[\d.]+us\./);
     expect(output).toMatch(/host acquires control +[\d,]+ +[\d.]+%/);
+    expect(output).toMatch(/ in exits, [1-9][\d,]* in the guest \([1-9][\d,]* instructions\)/);
   });
 
   it('prints one JSON document whose sums agree', () => {
