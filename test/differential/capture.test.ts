@@ -13,7 +13,7 @@ const SEQUENCES = 3000;
 const requested = process.env.CAPTURE_VECTORS !== undefined;
 const folder = join(import.meta.dirname, 'vectors');
 
-describe.runIf(requested)('capture of vectors', () => {
+describe.runIf(requested)('capture of vectors (only when CAPTURE_VECTORS is set)', () => {
   it('runs the generated cases on this processor and writes their outcomes', () => {
     expect(reasonAgainstNative()).toBeUndefined();
     const harness = new NativeHarness();

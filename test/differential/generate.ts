@@ -40,7 +40,7 @@ const HARD_MNEMONICS: ReadonlySet<string> = new Set([
   'ENTER',
   'LEAVE',
 ]);
-const HARD_FAMILIES: ReadonlySet<string> = new Set(['shift-rotate', 'string', 'stack']);
+const HARD_FAMILIES: ReadonlySet<string> = new Set(['shift-rotate', 'string', 'stack', 'decimal']);
 
 /** How many cases a row gets. */
 function casesOf(encoding: Encoding): number {
@@ -204,6 +204,43 @@ function branchTarget(random: Random, mayFault: boolean, codeSize: 32 | 64): big
   return BigInt(CODE_PAGE + (random.chance(50) ? random.between(0x10, 0x7e0) : random.between(0x820, 0xff0)));
 }
 
+/** Around the limits of decimal digits and of their adjustment. */
+const DECIMAL_CORNERS = [0, 5, 6, 9, 0x0a, 0x0f, 0x90, 0x94, 0x99, 0x9a, 0x9f, 0xa0, 0xf9, 0xfa, 0xff];
+
+function chooseDivisor(width: number, random: Random): bigint {
+  const divisor = random.chance(20) ? -1n : random.value64();
+  return BigInt.asUintN(width, divisor) === 0n ? 3n : divisor;
+}
+
+/** A dividend whose quotient lies at the limits of its range, just inside or just outside, or anywhere within. */
+function setDividend(
+  encoding: Encoding,
+  divisor: bigint,
+  random: Random,
+  set: (register: number, value: bigint) => void,
+): void {
+  const signed = encoding.mnemonic === 'IDIV';
+  const width = encoding.operands[0]!.width;
+  const inWidth = signed ? BigInt.asIntN : BigInt.asUintN;
+  const range = 1n << BigInt(width);
+  const least = signed ? -range / 2n : 0n;
+  const corners = [least, least - 1n, least + 1n, least + range - 1n, least + range];
+  const quotient = random.chance(60) ? random.pick(corners) : inWidth(width, random.value64());
+  const by = inWidth(width, divisor);
+  const product = quotient * by;
+  const magnitude = by < 0n ? -by : by;
+  const rest = random.chance(50) ? random.pick([0n, magnitude - 1n]) : random.next64() % magnitude;
+  // The remainder has the sign of the dividend.
+  const near = product < 0n || (product === 0n && quotient < 0n) ? product - rest : product + rest;
+  // The most negative dividend has no positive counterpart.
+  const dividend = random.chance(8) ? (-range * range) / 2n : near;
+  if (width === 8) set(GPR.RAX, BigInt.asUintN(16, dividend) | (random.next64() & ~0xffffn));
+  else {
+    set(GPR.RAX, dividend);
+    set(GPR.RDX, dividend >> BigInt(width));
+  }
+}
+
 /** Changes operand values so that the interesting outcomes occur often enough. */
 function adjustOperands(encoding: Encoding, testCase: TestCase, random: Random, places: OperandPlaces): void {
   const { codeSize } = testCase;
@@ -223,14 +260,22 @@ function adjustOperands(encoding: Encoding, testCase: TestCase, random: Random, 
   };
 
   if (mnemonic === 'DIV' || mnemonic === 'IDIV') {
-    const kind = random.below(10);
-    const accumulator = state().registers[GPR.RAX]!;
+    if (random.chance(50)) {
+      if (isInWindow(address, width / 8)) {
+        const divisor = chooseDivisor(width, random);
+        writeWindow(testCase, address, divisor, width / 8);
+        setDividend(encoding, divisor, random, setFree);
+      } else if (rm >= 8 || rm === GPR.RBX) {
+        const divisor = chooseDivisor(width, random);
+        setFree(rm, divisor);
+        setDividend(encoding, divisor, random, setFree);
+      }
+    }
     if (width === 8) setFree(GPR.RAX, random.next64() >> BigInt(random.between(48, 62)));
-    else if (kind < 3) setFree(GPR.RDX, 0n);
-    else if (kind < 6) setFree(GPR.RDX, BigInt.asIntN(width, accumulator) < 0n ? -1n : 0n);
-    else if (kind < 8) setFree(GPR.RDX, BigInt.asIntN(random.between(2, width), random.next64()));
     else setFree(GPR.RDX, random.next64() >> BigInt(random.below(64)));
   }
+  if (encoding.family === 'decimal' && random.chance(70))
+    setFree(GPR.RAX, BigInt(random.below(0x100) * 0x100 + random.pick(DECIMAL_CORNERS)));
   if (mnemonic === 'CMPXCHG' && random.chance(50)) {
     if (isInWindow(address, width / 8)) setFree(GPR.RAX, readMemory(address, width / 8));
     else if (rm >= 0) setFree(GPR.RAX, state().registers[rm]!);
