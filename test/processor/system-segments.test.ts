@@ -338,7 +338,7 @@ describe.skipIf(skipped !== '')(`far transfers (SDM Vol. 2: JMP, CALL, RET, IRET
     ['RIP not canonical', [1n << 50n, SELECTOR.CODE64, 2, 0, 0], GP, 0],
     ['null SS at level 3', [LAYOUT.DATA, SELECTOR.USER_CODE64 | 3, 2, 0, 3], GP, 0],
     ['SS of another level', [LAYOUT.DATA, SELECTOR.USER_CODE64 | 3, 2, 0, SELECTOR.DATA], GP, SELECTOR.DATA],
-    ['SS not present', [LAYOUT.DATA, SELECTOR.CODE64, 2, 0, SELECTOR.ABSENT_DATA], SS, SELECTOR.ABSENT_DATA],
+    ['SS not present', [LAYOUT.DATA, SELECTOR.CODE64, 2, 0, SELECTOR.ABSENT_DATA], NP, SELECTOR.ABSENT_DATA],
     ['null SS for 32-bit code', [LAYOUT.DATA, SELECTOR.CODE32, 2, 0, 0], GP, 0],
   ] as const)('IRETQ: %s', (_name, words, vector, errorCode) => {
     const guest = new SystemGuest();

@@ -3,7 +3,7 @@
 import { SELECTOR } from '../../architecture/descriptors.js';
 import { SEGMENT } from '../../architecture/registers.js';
 import { OUTCOME, type Outcome, type ProcessorCore } from '../core.js';
-import { raiseGeneralProtection } from '../events/faults.js';
+import { raiseGeneralProtection, raiseStackFault } from '../events/faults.js';
 import { checkTarget, isLongCode, prepareCodeSegment } from './code-segment.js';
 import { dropInnerDataSegments } from './data-segment.js';
 import { jumpRealMode } from './far-jump.js';
@@ -42,7 +42,7 @@ export function farReturn(core: ProcessorCore, size: number, released: number): 
   const long = isLongCode(core, descriptor);
   const outerPointer = stack.pop(size);
   const outerSelector = Number(stack.pop(size) & 0xffffn);
-  const outerDescriptor = checkReturnStack(core, outerSelector, privilege, long);
+  const outerDescriptor = checkReturnStack(core, outerSelector, privilege, long, raiseStackFault);
   checkTarget(core, descriptor, offset);
   const commitStack = prepareReturnStack(core, outerSelector, outerDescriptor);
   const commitCode = prepareCodeSegment(core, selector, descriptor, offset, privilege);

@@ -5,7 +5,7 @@ import { SEGMENT } from '../../architecture/registers.js';
 import { RFLAGS } from '../../architecture/rflags.js';
 import { OUTCOME, type Outcome, type ProcessorCore } from '../core.js';
 import { UnimplementedFeatureError } from '../errors.js';
-import { raiseGeneralProtection } from '../events/faults.js';
+import { raiseGeneralProtection, raiseNotPresent } from '../events/faults.js';
 import { checkTarget, isLongCode, prepareCodeSegment } from './code-segment.js';
 import { dropInnerDataSegments } from './data-segment.js';
 import { jumpRealMode } from './far-jump.js';
@@ -87,7 +87,7 @@ export function interruptReturn(core: ProcessorCore, size: number): Outcome {
   if (popsStack) {
     const pointer = stack.pop(size);
     const stackSelector = Number(stack.pop(size) & 0xffffn);
-    const stackDescriptor = checkReturnStack(core, stackSelector, privilege, toLong);
+    const stackDescriptor = checkReturnStack(core, stackSelector, privilege, toLong, raiseNotPresent);
     checkTarget(core, descriptor, offset);
     const commitSegment = prepareReturnStack(core, stackSelector, stackDescriptor);
     commitStack = () => {

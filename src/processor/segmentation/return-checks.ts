@@ -11,7 +11,7 @@ import {
 } from '../../architecture/descriptors.js';
 import { SEGMENT } from '../../architecture/registers.js';
 import type { ProcessorCore } from '../core.js';
-import { raiseGeneralProtection, raiseNotPresent, raiseStackFault } from '../events/faults.js';
+import { raiseGeneralProtection, raiseNotPresent } from '../events/faults.js';
 import { checkCodeSize } from './code-segment.js';
 import { isNullSelector, markAccessed, readDescriptor, selectorErrorCode } from './descriptor-table.js';
 import { setNullSegment, setSegment } from './segment-register.js';
@@ -35,12 +35,15 @@ export function checkReturnCode(core: ProcessorCore, selector: number): Descript
 /**
  * The stack segment to return to, undefined for the null selector that 64-bit mode allows at levels 0 … 2.
  * @param long the code returned to is 64-bit code
+ * @param raiseAbsent the fault of a segment that is not present: #SS for RETF. For IRET the manual's list of exceptions
+ *   says #NP (its pseudocode says #SS); processors since the 386 raise #NP.
  */
 export function checkReturnStack(
   core: ProcessorCore,
   selector: number,
   privilege: number,
   long: boolean,
+  raiseAbsent: (errorCode: number) => never,
 ): Descriptor | undefined {
   const errorCode = selectorErrorCode(selector);
   const requested = selector & SELECTOR.RPL;
@@ -56,7 +59,7 @@ export function checkReturnStack(
     privilegeOf(descriptor.accessRights) !== privilege
   )
     raiseGeneralProtection(errorCode);
-  if (!isPresent(descriptor.accessRights)) raiseStackFault(errorCode);
+  if (!isPresent(descriptor.accessRights)) raiseAbsent(errorCode);
   return descriptor;
 }
 
