@@ -88,7 +88,10 @@ export class PhysicalCpu implements CostSink, InterruptSource {
   account: LedgerAccount;
   /** Guest code stops at this virtual time although nothing happened, so that the simulation can look elsewhere. */
   horizon = Number.POSITIVE_INFINITY;
-  /** Instructions that guest code may still execute before it pauses. */
+  /**
+   * Instructions that guest code may still execute before it pauses. Exits and host interrupts count as one each, so that
+   * a guest that does nothing else is bounded too.
+   */
   instructionBudget = Number.POSITIVE_INFINITY;
   /** The host kernel's #NM handler (math_state_restore). */
   onDeviceNotAvailable: () => void = () => {
@@ -199,6 +202,7 @@ export class PhysicalCpu implements CostSink, InterruptSource {
     account.setStage(STAGE.HOST_INTERRUPT);
     while (event !== undefined) {
       this.charge(OP.HOST_INTERRUPT);
+      this.instructionBudget--;
       event.action();
       event = this.events.takeDue(this.now);
     }
@@ -454,6 +458,7 @@ export class PhysicalCpu implements CostSink, InterruptSource {
 
   private leaveGuest(guest: GuestContext): 'vm-exit' {
     const { account } = this;
+    this.instructionBudget--;
     const reason = this.vmx.vmreadNumber(VMCS.EXIT_REASON) & 0xffff;
     guest.left(reason);
     account.setReason(reason);

@@ -124,6 +124,7 @@ export function requeueInterruptedEvent(vcpu: Vcpu): void {
   vcpu.exception = undefined;
   vcpu.injectedInterrupt = undefined;
   if (!interruptionValid(information)) return;
+  if (vcpu.tracker.listening) vcpu.tracker.note('event delivery starts again');
   const { cpu } = vcpu;
   const vector = interruptionVector(information);
   const hasErrorCode = (information & INTERRUPTION_INFORMATION.ERROR_CODE) !== 0;
