@@ -90,6 +90,7 @@ describe('guest programs under exitscope', () => {
     expect(exits).toHaveLength(result.statistics.exits);
     for (const exit of exits) {
       expect(exit.stages.reduce((sum, { cycles }) => sum + cycles, 0)).toBe(exit.cycles);
+      expect(exit.stages[0]?.name).toBe('host acquires control');
       for (const { cycles, operations } of exit.stages)
         expect(operations.reduce((sum, operation) => sum + operation.cycles, 0)).toBe(cycles);
     }

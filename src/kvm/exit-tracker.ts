@@ -23,6 +23,8 @@ export class ExitTracker {
   private startTime = 0;
   private reloadsAtStart = 0;
   private record: Partial<ExitRecord> | undefined;
+  /** The vCPU's own: when it halts for good, another thread has the CPU at the end of the exit. */
+  private account: LedgerAccount | undefined;
   private actions: string[] = [];
 
   constructor(vcpu: number, vm: Vm) {
@@ -46,6 +48,7 @@ export class ExitTracker {
     this.reason = reason;
     this.startTime = cpu.now;
     this.reloadsAtStart = this.vm.statistics.hostStateReload;
+    this.account = cpu.account;
     if (this.vm.trace.vmExit === undefined) return;
     cpu.account.log = [];
     this.actions = [];
@@ -54,9 +57,9 @@ export class ExitTracker {
 
   /** The guest runs again, or never will. */
   finish(cpu: PhysicalCpu): void {
-    if (!this.inExit) return;
+    const { account } = this;
+    if (!this.inExit || account === undefined) return;
     this.inExit = false;
-    const { account } = cpu;
     const cycles = cpu.now - this.startTime;
     account.finishExit(this.reason, cycles);
     if (this.record === undefined) return;

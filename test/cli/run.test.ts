@@ -58,7 +58,13 @@ describe('exitscope run', () => {
     expect(result.code, result.talk).toBe(code);
   });
 
-  it('says what is not implemented, and where', () => {
+  it('names an instruction that is not implemented, its bytes and its address', () => {
+    const { code, talk } = run('fldpi\nfsin\ncli\nhlt');
+    expect(talk).toBe('exitscope: FSIN (d9 fe) at 0x100002 is not implemented\n');
+    expect(code).toBe(114);
+  });
+
+  it('says what else is not implemented, and where', () => {
     // A jump into a 32-bit code segment.
     const gdt = 'gdt: dq 0, 0, 0, 0x00cf9b000000ffff\nregister: dw 31\ndq gdt';
     const { code, talk } = run(

@@ -17,6 +17,7 @@ describe('cost of guest instructions', () => {
     ['WRMSR', 175],
     ['CLI', 4],
     ['NOP', 1],
+    ['IRETQ', 120],
   ])('of %s is %d', (id, cycles) => {
     const encoding = ENCODINGS.find((row) => row.id === id);
     expect(encoding, id).toBeDefined();
