@@ -25,6 +25,8 @@ export function* vcpuThread(vcpu: Vcpu, monitor: UserSpaceMonitor, thread: HostT
     if (!serve(vcpu, monitor, exit) || monitor.stopped) break;
   }
   vcpu.tracker.finish(vcpu.cpu);
+  // exit()
+  enterKernelMode(scheduler.cpuOf(thread));
 }
 
 /** What QEMU does about an exit. False ends the thread. */
