@@ -125,7 +125,10 @@ function align(fill: number): Directive {
       const before = pass.offset;
       cursor.position = start;
       assembleRest(cursor);
-      if (pass.offset === before) return;
+      const length = pass.offset - before;
+      if (length === 0) return;
+      if (length === 1 && pass.section !== undefined && !pass.section.nobits)
+        pass.fill(target - pass.offset, pass.section.bytes[before]);
     }
     cursor.position = cursor.tokens.length;
   };

@@ -23,6 +23,8 @@ export interface Assembly {
   readonly longBranches: Set<number>;
   /** A file could not be included: what it would have defined is not reported as missing. */
   incomplete: boolean;
+  /** The source exceeds a limit: no further pass makes sense. */
+  aborted: boolean;
 }
 
 /** A stretch of output that a source line made, for the listing. */
@@ -48,7 +50,7 @@ export interface OpenStructure {
   readonly start: number;
 }
 
-const STATEMENT_LIMIT = 8_000_000;
+const STATEMENT_LIMIT = 2_000_000;
 /** Passes in which branches may shrink and grow as they like. */
 const FREE_SIZING_PASSES = 24;
 
@@ -110,6 +112,10 @@ export class Pass implements ExpressionEnvironment {
   beginStatement(): void {
     this.markPosition();
     this.countStatement();
+  }
+
+  get statementCount(): number {
+    return this.statements;
   }
 
   /** One more statement, or repetition of one. `$` stays where the first repetition starts, as with NASM. */

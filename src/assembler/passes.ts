@@ -25,6 +25,8 @@ export interface PassesOptions {
 
 /** NASM gives up much later; a program that needs more passes than this does not settle. */
 const MAXIMUM_PASSES = 80;
+/** Statements in all passes together. */
+const MAXIMUM_WORK = 8_000_000;
 
 /** An environment for expressions that must be known at once: %IF, %ASSIGN, %REP. */
 function evaluateCritically(pass: Pass, tokens: readonly Token[], directive: Token): bigint {
@@ -111,6 +113,7 @@ function builtInName(name: string, pass: Pass, preprocessor: () => Preprocessor)
 function runPass(pass: Pass, files: SourceFiles, main: readonly SourceLine[], options: PassesOptions): void {
   const { diagnostics } = pass.assembly;
   const report: PreprocessorHost['report'] = (severity, code, message, origin, token) => {
+    if (code === 'too-long') pass.assembly.aborted = true;
     if (code !== '')
       diagnostics.add(diagnosticAt(severity, code, message, origin, token), severity === 'warning');
   };
@@ -147,7 +150,7 @@ function runPass(pass: Pass, files: SourceFiles, main: readonly SourceLine[], op
     } catch (error) {
       if (!(error instanceof AssemblyError)) throw error;
       report('error', error.code, error.message, line.origin, error.token);
-      if (error.code === 'too-long') return;
+      if (pass.assembly.aborted) return;
     }
   }
   pass.finish();
@@ -165,8 +168,10 @@ export function runPasses(source: string, options: PassesOptions): { assembly: A
     readFile: files.bytes,
     longBranches: new Set(),
     incomplete: false,
+    aborted: false,
   };
   let sizes = '';
+  let work = 0;
   for (let number = 1; ; number++) {
     assembly.sections.reset();
     assembly.diagnostics.beginPass();
@@ -176,10 +181,11 @@ export function runPasses(source: string, options: PassesOptions): { assembly: A
     assembly.symbols.dropUndefined(number);
     const newSizes = assembly.sections.list.map((section) => section.size).join();
     const settled = number > 1 && !assembly.symbols.changed && newSizes === sizes;
-    if (settled) return { assembly, pass };
+    work += pass.statementCount;
+    if (settled || assembly.aborted) return { assembly, pass };
     sizes = newSizes;
-    if (number >= MAXIMUM_PASSES) {
-      const message = `symbols still move after ${MAXIMUM_PASSES} passes`;
+    if (number >= MAXIMUM_PASSES || work > MAXIMUM_WORK) {
+      const message = `symbols still move after ${number} passes`;
       assembly.diagnostics.add(diagnosticAt('error', 'not-settled', message, pass.line), true);
       return { assembly, pass };
     }

@@ -154,7 +154,7 @@ function assembleOnce(pass: Pass, cursor: TokenCursor): void {
 }
 
 /** Largest number of repetitions of a statement that must be assembled one by one. */
-const MAXIMUM_REPETITIONS = 4_000_000;
+const MAXIMUM_REPETITIONS = 1_000_000;
 
 /** Every repetition is the same: nothing in it depends on where it stands. */
 function isPositionIndependent(tokens: readonly Token[]): boolean {

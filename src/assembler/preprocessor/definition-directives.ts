@@ -101,10 +101,15 @@ const substring: DefinitionDirective = (tokens, surroundings, directive, ignores
   surroundings.singleLineMacros.define(plainMacro(name, ignoresCase, [stringToken(part, name.column)]));
 };
 
+const MAXIMUM_STRING_LENGTH = 65536;
+
 const concatenate: DefinitionDirective = (tokens, { singleLineMacros }, directive, ignoresCase) => {
   const name = readName(tokens, directive);
   const strings = singleLineMacros.expand(tokens.slice(1)).filter((token) => operatorText(token) !== ',');
-  const bytes = strings.flatMap((token) => [...readString([token], directive).bytes]);
+  const parts = strings.map((token) => readString([token], directive).bytes);
+  if (parts.reduce((sum, part) => sum + part.length, 0) > MAXIMUM_STRING_LENGTH)
+    fail('too-long', 'the string is too long', directive);
+  const bytes = parts.flatMap((part) => [...part]);
   singleLineMacros.define(plainMacro(name, ignoresCase, [stringToken(Uint8Array.from(bytes), name.column)]));
 };
 

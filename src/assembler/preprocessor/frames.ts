@@ -35,6 +35,8 @@ export interface Frame {
   /** Where the outermost macro was invoked, undefined outside of macros. */
   readonly invocation: { readonly line: SourceLine; readonly column: number } | undefined;
   readonly conditions: ConditionState[];
+  /** Macros around the lines. */
+  readonly depth: number;
   /** Repetitions still to come after this one. */
   remaining: number;
 }

@@ -35,7 +35,7 @@ export interface PreprocessorHost {
   noteIncomplete(): void;
 }
 
-const MAXIMUM_LINES = 4_000_000;
+const MAXIMUM_LINES = 500_000;
 const MAXIMUM_FRAMES = 1000;
 
 export class Preprocessor implements FlowSurroundings {
@@ -67,14 +67,16 @@ export class Preprocessor implements FlowSurroundings {
   }
 
   private pushFrame(frame: Pick<Frame, 'kind' | 'lines'> & Partial<Frame>): void {
-    this.frames.push({
-      next: 0,
-      expansion: undefined,
-      invocation: undefined,
-      conditions: [],
-      remaining: 0,
-      ...frame,
-    });
+    const around = this.frames.length === 0 ? 0 : this.frame.depth;
+    const depth = frame.kind === 'macro' ? around + 1 : around;
+    const rest = { next: 0, expansion: undefined, invocation: undefined, conditions: [], remaining: 0 };
+    this.frames.push({ ...rest, depth, ...frame });
+  }
+
+  /** Gives up everything that is being read except the file that the outermost macro or file was called from. */
+  private abandonNesting(): void {
+    const outermost = this.frames.findIndex((frame, index) => index > 0 && frame.kind !== 'repetition');
+    this.frames.length = Math.max(1, outermost);
   }
 
   /** The next line for the assembler, or undefined at the end. Errors are reported and their lines skipped. */
@@ -126,7 +128,7 @@ export class Preprocessor implements FlowSurroundings {
   }
 
   private processLine(frame: Frame, line: SourceLine): readonly Token[] | undefined {
-    const depth = this.frames.filter((one) => one.kind === 'macro').length;
+    const { depth } = frame;
     if (this.definition !== undefined) {
       if (frame.kind === 'file') this.host.listLine(line, depth);
       if (collectLine(this.definition, line)) this.endDefinition();
@@ -168,8 +170,10 @@ export class Preprocessor implements FlowSurroundings {
       if (this.host.isInstruction(keywordText(name))) return false;
       fail('macro-parameters', `macro ${name.text} does not take ${given}`, name);
     }
-    if (this.frames.length >= MAXIMUM_FRAMES)
+    if (this.frames.length >= MAXIMUM_FRAMES) {
+      this.abandonNesting();
       fail('macro-depth', `macro ${name.text} calls itself without end`, name);
+    }
     const { frame } = this;
     const { macro, parameters } = bound;
     const label = tokens.slice(0, position);
@@ -288,8 +292,10 @@ export class Preprocessor implements FlowSurroundings {
   }
 
   include(path: string, place: Token): void {
-    if (this.frames.length >= MAXIMUM_FRAMES)
+    if (this.frames.length >= MAXIMUM_FRAMES) {
+      this.abandonNesting();
       fail('macro-depth', `file '${path}' includes itself without end`, place);
+    }
     const lines = this.host.readLines(path, this.current.file);
     if (lines === undefined) {
       this.host.noteIncomplete();

@@ -66,7 +66,7 @@ export class SingleLineMacros {
 
   /** Expands every macro in the tokens, then joins what `%+` asks to join, until nothing changes. */
   expand(tokens: readonly Token[]): Token[] {
-    this.budget = MAXIMUM_TOKENS;
+    this.budget = MAXIMUM_TOKENS + tokens.length;
     let result = this.expandTokens(tokens, { hidden: new Set(), depth: 0 });
     for (let round = 0; round < MAXIMUM_PASTE_ROUNDS; round++) {
       const pasted = paste(result);
