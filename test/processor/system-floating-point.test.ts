@@ -92,6 +92,15 @@ describe.skipIf(skipped !== '')(`availability (SDM Vol. 3A, Table 9-3 and 2.5)${
   });
 });
 
+describe('an instruction without a meaning at the end of RAM', () => {
+  it('is still a typed error: the bytes behind RAM are those of an open bus', () => {
+    const guest = new SystemGuest();
+    guest.load(0x3fffff, [0xd9]);
+    guest.state.rip = 0x3fffffn;
+    expect(() => guest.processor.step()).toThrow('FCOS (d9 ff) at 0x3fffff is not implemented');
+  });
+});
+
 describe.skipIf(skipped !== '')(`control (SDM Vol. 1, 8.1)${skipped}`, () => {
   it('FNINIT: control 37FH, status 0, all empty', () => {
     const x87 = new X87State(run('fld1; fninit').state);

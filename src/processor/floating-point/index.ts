@@ -37,11 +37,15 @@ const BY_MNEMONIC: ReadonlyMap<string, SystemInstruction> = new Map<string, Syst
   ['FRSTOR', environment.frstor],
 ]);
 
+/** What fetching from a physical address without RAM gives. */
+const OPEN_BUS = 0xff;
+
 function instructionBytes(core: ProcessorCore, instruction: Instruction): Uint8Array {
   const start = uncheckedLinearAddress(core.state, SEGMENT.CS, core.state.rip);
-  return Uint8Array.from({ length: instruction.length }, (_, index) =>
-    core.memory.read8(core.translate(start + BigInt(index), 'fetch')),
-  );
+  return Uint8Array.from({ length: instruction.length }, (_, index) => {
+    const physical = core.translate(start + BigInt(index), 'fetch');
+    return core.memory.contains(physical, 1) ? core.memory.read8(physical) : OPEN_BUS;
+  });
 }
 
 /** The x87 instructions that are not control instructions: availability, pending exceptions, then the meaning. */
