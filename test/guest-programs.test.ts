@@ -1,12 +1,10 @@
-import { existsSync, readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
-import { assemble } from '../src/assembler/index.js';
 import { createVm } from '../src/machine/create-vm.js';
 import { readGuestImage } from '../src/machine/load-image.js';
 import type { RunResult, VmRunLimits } from '../src/machine/virtual-machine.js';
 import type { ExitRecord, TraceSink } from '../src/trace/events.js';
 import { outputMismatch, satisfies } from './support/guest-header.js';
-import { GUEST_PROGRAMS, type GuestProgram, guestPrograms } from './support/guest-programs.js';
+import { assembleGuest, type GuestProgram, guestPrograms } from './support/guest-programs.js';
 import { serialOutputUnderQemu } from './support/qemu.js';
 import { hasTool, skipNote } from './support/tools.js';
 
@@ -40,12 +38,8 @@ interface Observed {
 }
 
 /** Runs a program as users do, in one go or in slices, and keeps what its observers saw. */
-function observe({ path, source }: GuestProgram, trace?: TraceSink, slice: VmRunLimits = {}): Observed {
-  const { image, origin } = assemble(source, {
-    fileName: path,
-    includePaths: [GUEST_PROGRAMS],
-    readFile: (file) => (existsSync(file) ? readFileSync(file) : undefined),
-  });
+function observe(program: GuestProgram, trace?: TraceSink, slice: VmRunLimits = {}): Observed {
+  const { image, origin } = assembleGuest(program);
   const exits: ExitRecord[] = [];
   const bytes: number[] = [];
   const vm = createVm({

@@ -130,5 +130,8 @@ function describeFailure({
   mnemonic,
 }: Extract<KvmExit, { reason: 'internal-error' }>['failure']): string {
   const digits = [...bytes].map((byte) => byte.toString(16).padStart(2, '0')).join(' ');
-  return `emulation of ${mnemonic ?? 'bytes that are no instruction'} (${digits}) at 0x${rip.toString(16)}`;
+  const place = `at 0x${rip.toString(16)}`;
+  return mnemonic === undefined
+    ? `running code from where there is no memory (${digits === '' ? 'nothing to fetch' : digits} ${place})`
+    : `emulation of ${mnemonic} (${digits}) ${place}`;
 }

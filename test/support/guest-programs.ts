@@ -1,7 +1,8 @@
 /** The guest programs of the project, with their headers. */
 
-import { readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { type AssemblyResult, assemble, formatDiagnostic } from '../../src/assembler/index.js';
 import { type GuestHeader, readGuestHeader } from './guest-header.js';
 
 export const GUEST_PROGRAMS = join(import.meta.dirname, '..', '..', 'guest-programs');
@@ -22,4 +23,15 @@ export function guestPrograms(): GuestProgram[] {
       const source = readFileSync(path, 'utf8');
       return { name: file.slice(0, -'.asm'.length), path, source, header: readGuestHeader(source) };
     });
+}
+
+/** Assembles a program with what it includes. */
+export function assembleGuest({ path, source }: GuestProgram): AssemblyResult {
+  const result = assemble(source, {
+    fileName: path,
+    includePaths: [GUEST_PROGRAMS],
+    readFile: (file) => (existsSync(file) ? readFileSync(file) : undefined),
+  });
+  if (!result.ok) throw new Error(result.diagnostics.map(formatDiagnostic).join('\n'));
+  return result;
 }
