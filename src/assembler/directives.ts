@@ -64,11 +64,28 @@ function eachSymbol(cursor: TokenCursor, token: Token, use: (name: Token, rest: 
   }
 }
 
+/** Type and visibility of a symbol in an ELF object. */
+const ELF_SYMBOL_WORDS = new Set([
+  'function',
+  'data',
+  'object',
+  'notype',
+  'tls',
+  'default',
+  'internal',
+  'hidden',
+  'protected',
+]);
+
 const global: Directive = (pass, cursor, token) =>
   eachSymbol(cursor, token, (name, rest) => {
     const entry = pass.assembly.symbols.entry(pass.scope.fullName(name));
     entry.isGlobal = true;
-    if (rest.takeOperator(':')) entry.elfType = keywordText(rest.peek());
+    if (!rest.takeOperator(':')) return;
+    const words: string[] = [];
+    while (ELF_SYMBOL_WORDS.has(keywordText(rest.peek()))) words.push(keywordText(rest.next()));
+    entry.elfWords = words;
+    if (!rest.atEnd) entry.elfSize = scalar(pass, rest, token);
   });
 
 const extern: Directive = (pass, cursor, token) =>

@@ -2,6 +2,7 @@
 
 import type { Diagnostic } from './diagnostics.js';
 import { buildListing, type ListingLine } from './listing.js';
+import { writeElf } from './output/elf.js';
 import { writeFlatBinary } from './output/flat-binary.js';
 import type { Assembly, ListedLine, OutputFormat, Pass } from './pass.js';
 import { runPasses } from './passes.js';
@@ -71,7 +72,9 @@ export function assemble(source: string, options: AssemblyOptions): AssemblyResu
     includePaths: options.includePaths ?? [],
     defines: options.defines ?? {},
   });
-  return finishFlatBinary(assembly, pass);
+  return format === 'bin'
+    ? finishFlatBinary(assembly, pass)
+    : finishElf(assembly, pass, format, options.fileName);
 }
 
 function finishFlatBinary(assembly: Assembly, pass: Pass): AssemblyResult {
@@ -96,5 +99,27 @@ function finishFlatBinary(assembly: Assembly, pass: Pass): AssemblyResult {
     symbols: collectSymbols(assembly, addresses),
     diagnostics,
     listing: buildListing(pass.listing, addressOf, bytesOf),
+  };
+}
+
+function finishElf(
+  assembly: Assembly,
+  pass: Pass,
+  format: 'elf32' | 'elf64',
+  fileName: string,
+): AssemblyResult {
+  const { sections, symbols } = assembly;
+  const image = writeElf(format, fileName, sections.list, symbols.all, assembly.diagnostics);
+  const diagnostics = assembly.diagnostics.sorted();
+  const ok = diagnostics.every(({ severity }) => severity !== 'error');
+  const bytesOf = ({ section, offset, length }: ListedLine): Uint8Array =>
+    section?.bytes.slice(offset, offset + length) ?? new Uint8Array(0);
+  return {
+    ok,
+    image: ok ? image : new Uint8Array(0),
+    origin: 0n,
+    symbols: collectSymbols(assembly, new Map()),
+    diagnostics,
+    listing: buildListing(pass.listing, ({ offset }) => BigInt(offset), bytesOf),
   };
 }

@@ -6,7 +6,7 @@ import type { ExpressionEnvironment } from './expression.js';
 import type { CodeSize } from './instruction-statement.js';
 import { MAXIMUM_SECTION_SIZE, type Section, type SectionTable } from './sections.js';
 import type { LineOrigin, SourceLine } from './source-text.js';
-import { ExternalSymbol, LabelScope, type SymbolEntry, type SymbolTable } from './symbols.js';
+import { LabelScope, type SymbolEntry, type SymbolTable } from './symbols.js';
 import type { Token } from './token.js';
 import { addressValue, addValues, constantValue, UNKNOWN_VALUE, type Value } from './value.js';
 
@@ -172,11 +172,10 @@ export class Pass implements ExpressionEnvironment {
 
   /** Declares a symbol that another object defines. */
   declareExternal(token: Token): SymbolEntry {
-    const entry = this.assembly.symbols.entry(token.text);
-    if (entry.definedInPass === this.number)
+    const known = this.assembly.symbols.find(token.text);
+    if (known?.definedInPass === this.number)
       fail('redefined-symbol', `symbol '${token.text}' is defined in this file`, token);
-    entry.external ??= new ExternalSymbol(token.text);
-    return entry;
+    return this.assembly.symbols.declareExternal(token.text);
   }
 
   /** A definition was in error: later uses of the name are not reported as well. */

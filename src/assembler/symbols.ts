@@ -14,6 +14,8 @@ export class ExternalSymbol implements AddressBase {
 
 export interface SymbolEntry {
   readonly name: string;
+  /** Counts up with the first definition or external declaration; 0 before it. */
+  order: number;
   value: Value | undefined;
   /** The pass that defined it last; 0 while it is only referred to or declared. */
   definedInPass: number;
@@ -21,8 +23,10 @@ export interface SymbolEntry {
   failed: boolean;
   isConstant: boolean;
   isGlobal: boolean;
-  /** Type and size given with GLOBAL for an ELF object (`:function`, `:data`). */
-  elfType: string;
+  /** Words given with GLOBAL for an ELF object: type and visibility (`function`, `data`, `hidden`). */
+  elfWords: readonly string[];
+  /** Size in bytes given with GLOBAL. */
+  elfSize: bigint;
   /** Declared by EXTERN or COMMON. */
   external: ExternalSymbol | undefined;
   /** Size in bytes and alignment of a common variable. */
@@ -40,12 +44,13 @@ function sameValue(left: Value | undefined, right: Value): boolean {
 
 export class SymbolTable {
   private readonly entries = new Map<string, SymbolEntry>();
+  private lastOrder = 0;
   /** Something in this pass differs from the pass before. */
   changed = false;
 
-  /** In order of first mention. */
-  get all(): IterableIterator<SymbolEntry> {
-    return this.entries.values();
+  /** In order of definition or declaration as external. */
+  get all(): SymbolEntry[] {
+    return [...this.entries.values()].filter(({ order }) => order > 0).sort((a, b) => a.order - b.order);
   }
 
   find(name: string): SymbolEntry | undefined {
@@ -58,18 +63,32 @@ export class SymbolTable {
     if (entry === undefined) {
       entry = {
         name,
+        order: 0,
         value: undefined,
         definedInPass: 0,
         failed: false,
         isConstant: false,
         isGlobal: false,
-        elfType: '',
+        elfWords: [],
+        elfSize: 0n,
         external: undefined,
         common: undefined,
         definition: undefined,
       };
       this.entries.set(name, entry);
     }
+    return entry;
+  }
+
+  private number(entry: SymbolEntry): void {
+    if (entry.order === 0) entry.order = ++this.lastOrder;
+  }
+
+  /** Records that another object defines the symbol. */
+  declareExternal(name: string): SymbolEntry {
+    const entry = this.entry(name);
+    this.number(entry);
+    entry.external ??= new ExternalSymbol(name);
     return entry;
   }
 
@@ -82,6 +101,7 @@ export class SymbolTable {
     place: { file: string; line: number },
   ): void {
     const entry = this.entry(name);
+    this.number(entry);
     if (!sameValue(entry.value, value)) this.changed = true;
     entry.value = value;
     entry.definedInPass = pass;

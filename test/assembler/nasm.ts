@@ -2,7 +2,7 @@
 
 import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { inTemporaryFolder } from '../support/tools.js';
 
 const MAXIMUM_OUTPUT_IN_BYTES = 1 << 28;
@@ -21,7 +21,7 @@ export function runNasm(file: string, format = 'bin', extraArguments: readonly s
     const listing = join(folder, 'listing');
     const { stderr, status } = spawnSync(
       'nasm',
-      ['-w-all', '-f', format, '-o', output, '-l', listing, ...extraArguments, file],
+      ['-w-all', '-f', format, '-o', output, '-l', listing, ...extraArguments, basename(file)],
       { cwd: dirname(file), encoding: 'utf8', maxBuffer: MAXIMUM_OUTPUT_IN_BYTES },
     );
     return {
