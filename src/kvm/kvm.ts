@@ -62,8 +62,9 @@ export class KvmVm {
   private readonly walker: GuestPageWalker;
 
   constructor(host: Host, vmx: VmxModule, policies: Policies) {
-    const pioBus = new IoBus();
-    const mmioBus = new IoBus();
+    const capacity = Number(policies.busCapacity);
+    const pioBus = new IoBus(policies.busSearch, capacity);
+    const mmioBus = new IoBus(policies.busSearch, capacity);
     this.vm = new Vm({
       policies,
       host,

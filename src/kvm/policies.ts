@@ -17,7 +17,10 @@ export interface Policies {
   readonly eventInjection: 'every-entry' | 'on-request';
   /** How an OUT is turned into a port access. */
   readonly portOutput: 'exit-qualification' | 'fast-path';
+  /** How an in-kernel device is found: 743eeb0b01d2 "KVM: Intelligent device lookup on I/O bus". */
   readonly busSearch: 'linear' | 'sorted';
+  /** Entries of an I/O bus (NR_IOBUS_DEVS): 2.6.32, 2.6.35 to 2.6.37, later. */
+  readonly busCapacity: '6' | '200' | '1000';
   /** How an access to the xAPIC page is understood. */
   readonly apicAccess: 'emulated' | 'fast-eoi';
   readonly memorySlotLookup: 'linear' | 'last-used' | 'sorted';
@@ -35,6 +38,7 @@ const LINUX_2_6_32: Policies = {
   eventInjection: 'every-entry',
   portOutput: 'exit-qualification',
   busSearch: 'linear',
+  busCapacity: '6',
   apicAccess: 'emulated',
   memorySlotLookup: 'linear',
   exitDispatch: 'full-loop',
@@ -51,8 +55,9 @@ export const IMPLEMENTED: { readonly [M in Mechanism]: readonly Policies[M][] } 
   taskSwitchedFlag: ['trapped'],
   hostFpu: ['unconditional'],
   eventInjection: ['every-entry'],
-  portOutput: ['exit-qualification'],
-  busSearch: ['linear'],
+  portOutput: ['exit-qualification', 'fast-path'],
+  busSearch: ['linear', 'sorted'],
+  busCapacity: ['6', '200', '1000'],
   apicAccess: ['emulated'],
   memorySlotLookup: ['linear'],
   exitDispatch: ['full-loop'],

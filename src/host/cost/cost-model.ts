@@ -23,12 +23,20 @@ export interface CostModel {
   readonly description: string;
   /** Cycles per second of virtual time. */
   readonly clockInHertz: number;
-  /** Operations with a fixed price. `idle` and `guest code` have none: they are measured in cycles. */
+  /** Operations with a fixed price. Work, waiting and idling have none: they are measured in cycles. */
   readonly entries: { readonly [Name in OperationName]?: CostEntry };
 }
 
 /** Operations whose cycles are counted, not looked up. */
-const MEASURED: ReadonlySet<OperationName> = new Set(['guest code', 'idle', 'kernel thread work']);
+const MEASURED: ReadonlySet<OperationName> = new Set([
+  'guest code',
+  'idle',
+  'kernel thread work',
+  'user code',
+  'wait for a cache line',
+  'wait for a lock',
+  'wait for another CPU',
+]);
 
 /** A cost model lacks an operation, or has a cost that cannot be charged. */
 export class CostModelError extends Error {

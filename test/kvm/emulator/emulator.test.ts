@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { GPR } from '../../../src/architecture/registers.js';
 import { deviceAt } from '../../../src/kvm/device-at.js';
 import { EmulatorStateError } from '../../../src/kvm/emulator/emulator.js';
-import type { BusDevice } from '../../../src/kvm/io-bus.js';
+import type { BusDevice, RangedDevice } from '../../../src/kvm/io-bus.js';
 import { TestGuest } from './guest.js';
 
 const CODE = 0x1000;
@@ -13,15 +13,17 @@ const APIC = 0xfee00000;
 /** Guest-physical, in no memory slot. */
 const DEVICE = 0xc0000000;
 
-class RecordingDevice implements BusDevice {
+class RecordingDevice implements RangedDevice {
   readonly name = 'recorder';
   readonly writes: (readonly [number, number, number])[] = [];
   reads = 0;
+  readonly ranges: RangedDevice['ranges'];
   private readonly first: number;
   private readonly value: number;
   constructor(first: number, value = 0) {
     this.first = first;
     this.value = value;
+    this.ranges = [{ first, length: 0x1000 }];
   }
   read(address: number): number | undefined {
     if ((address - this.first) >>> 0 >= 0x1000) return undefined;

@@ -1,13 +1,14 @@
 /** In-kernel buses: order and cost of the search, capacity, and the MMIO path in front of them. */
 
+import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { deviceAt } from '../../../src/kvm/device-at.js';
-import { type BusDevice, BusFullError, IoBus } from '../../../src/kvm/io-bus.js';
+import { BusFullError, IoBus, type RangedDevice } from '../../../src/kvm/io-bus.js';
 import { MmioPath } from '../../../src/kvm/mmio.js';
 import { guestPhysical } from '../../../src/memory/addresses.js';
 import { Charges } from '../emulator/guest.js';
 
-const latch = (name: string, first: number, length = 1): BusDevice & { last: number } => {
+const latch = (name: string, first: number, length = 1): RangedDevice & { last: number } => {
   const device = {
     last: -1,
     read: (offset: number) => (offset << 8) | 0x5a,
@@ -19,6 +20,7 @@ const latch = (name: string, first: number, length = 1): BusDevice & { last: num
   const at = deviceAt(name, [{ first, length, device }]);
   return {
     name,
+    ranges: at.ranges,
     read: at.read,
     write: at.write,
     get last() {
@@ -51,6 +53,80 @@ describe('I/O bus', () => {
     expect(() => bus.register(latch('seventh', 7))).toThrow(BusFullError);
     bus.unregister(bus.devices[1]!);
     expect(bus.devices.map(({ name }) => name)).toEqual(['0', '5', '2', '3', '4']);
+  });
+});
+
+describe('sorted I/O bus', () => {
+  const PIC = [0x20, 0xa0, 0x4d0].map((first) => ({ first, length: 2 }));
+
+  it('searches by address: as many steps as a binary search has, and only devices there are called', () => {
+    const bus = new IoBus('sorted', 1000);
+    const devices = Array.from({ length: 200 }, (_, index) => latch(`${index}`, 0x1000 + 16 * index, 4));
+    for (const device of devices) bus.register(device);
+    const costs = new Charges();
+    expect(bus.write(0x1000 + 16 * 123 + 2, 1, 7, costs)).toBe(true);
+    expect(devices[123]!.last).toBe(7);
+    expect(costs.of('device search step')).toBe(1);
+    const steps = costs.of('device binary-search step');
+    expect(steps).toBeGreaterThanOrEqual(7);
+    expect(steps).toBeLessThanOrEqual(8);
+    expect(bus.write(0x1000 + 16 * 123 + 4, 1, 7, costs)).toBe(false);
+    expect(costs.of('device search step')).toBe(1);
+  });
+
+  it('counts ranges, not devices, against its capacity', () => {
+    const bus = new IoBus('sorted', 4);
+    const pic = { ...latch('PIC', 0), ranges: PIC };
+    bus.register(pic);
+    bus.register(latch('PIT', 0x40, 4));
+    expect(() => bus.register(latch('speaker', 0x61))).toThrow(BusFullError);
+    bus.unregister(pic);
+    bus.register(latch('speaker', 0x61));
+    expect(bus.devices.map(({ name }) => name)).toEqual(['PIT', 'speaker']);
+  });
+
+  it('finds what the linear bus finds, whatever overlaps and whatever was taken off', () => {
+    const range = fc.record({ first: fc.nat(40), length: fc.integer({ min: 1, max: 12 }) });
+    const device = fc.record({
+      ranges: fc.array(range, { minLength: 1, maxLength: 3 }),
+      // Claims only some of the addresses in its ranges, as an ioeventfd inside a zone does.
+      claims: fc.integer({ min: 0, max: 2 ** 30 }),
+    });
+    fc.assert(
+      fc.property(
+        fc.array(device, { maxLength: 12 }),
+        fc.array(fc.nat(11), { maxLength: 3 }),
+        (specifications, removals) => {
+          const buses = [new IoBus('linear', 1000), new IoBus('sorted', 1000)];
+          const asked: number[] = [];
+          const devices = specifications.map(({ ranges, claims }, index): RangedDevice => {
+            const mine = (address: number): boolean =>
+              ranges.some(({ first, length }) => address >= first && address < first + length) &&
+              ((claims >> (address % 30)) & 1) === 1;
+            return {
+              name: `${index}`,
+              ranges,
+              read: (address) => (mine(address) ? index : undefined),
+              write: (address) => {
+                if (mine(address)) asked.push(index);
+                return mine(address);
+              },
+            };
+          });
+          for (const bus of buses) for (const one of devices) bus.register(one);
+          for (const bus of buses)
+            for (const index of removals) if (index < devices.length) bus.unregister(devices[index]!);
+          const costs = new Charges();
+          for (let address = 0; address < 60; address++) {
+            const [linear, sorted] = buses.map((bus) => bus.read(address, 1, costs));
+            expect(sorted).toBe(linear);
+            asked.length = 0;
+            for (const bus of buses) expect(bus.write(address, 1, 0, costs)).toBe(linear !== undefined);
+            expect(asked).toEqual(linear === undefined ? [] : [linear, linear]);
+          }
+        },
+      ),
+    );
   });
 });
 
