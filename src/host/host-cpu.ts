@@ -15,19 +15,33 @@ export interface UserReturnNotifier {
 
 export class HostCpu {
   readonly cpu: PhysicalCpu;
+  /** Number of the socket: CPUs of one socket share a cache. */
+  readonly socket: number;
   readonly idle: HostThread;
   current: HostThread;
   readonly runQueue: HostThread[] = [];
   private readonly notifiers = new Set<UserReturnNotifier>();
 
-  constructor(cpu: PhysicalCpu, idleAccount: LedgerAccount) {
+  constructor(cpu: PhysicalCpu, idleAccount: LedgerAccount, socket = 0) {
     this.cpu = cpu;
+    this.socket = socket;
     this.idle = new HostThread({ name: `swapper/${cpu.number}`, account: idleAccount, isKernelThread: true });
     this.current = this.idle;
     cpu.onDeviceNotAvailable = () => {
       if (this.current.isKernelThread) throw new Error(`kernel thread ${this.current.name} used the FPU`);
       mathStateRestore(cpu, this.current);
     };
+  }
+
+  /** Nothing runs and nothing waits to run. */
+  get isIdle(): boolean {
+    return this.current === this.idle && this.runQueue.length === 0;
+  }
+
+  /** Virtual time at which this CPU next does something; `Infinity` when it sleeps for good. */
+  get nextTime(): number {
+    const { cpu } = this;
+    return this.isIdle ? Math.max(cpu.now, cpu.events.nextTime) : cpu.now;
   }
 
   /** user_return_notifier_register: the running thread carries the flag that makes it stop on its way out. */

@@ -33,6 +33,12 @@ export class HostThread {
   private startedBody: ThreadBody | undefined;
   /** Kernel threads have no user mode and never load user segment bases. */
   readonly isKernelThread: boolean;
+  /** Serves others without an end of its own: a simulation is finished although it waits. */
+  readonly daemon: boolean;
+  /** Of the highest scheduling class: runs before all others and is not preempted (stop_machine's threads). */
+  readonly isStopper: boolean;
+  /** Number of the CPU that the thread is to go to when it next gives up its CPU. */
+  destination: number | undefined;
   state: 'runnable' | 'blocked' | 'done' = 'runnable';
   /** Bits of `TIF`. */
   flags = 0;
@@ -54,12 +60,16 @@ export class HostThread {
     /** Missing for the idle thread, which has no code of its own. */
     body?: (thread: HostThread) => ThreadBody;
     isKernelThread?: boolean;
+    daemon?: boolean;
+    isStopper?: boolean;
     user?: UserSegmentState;
   }) {
     this.name = options.name;
     this.account = options.account;
     this.createBody = options.body;
     this.isKernelThread = options.isKernelThread ?? false;
+    this.daemon = options.daemon ?? false;
+    this.isStopper = options.isStopper ?? false;
     this.user = options.user ?? { fsSelector: 0, gsSelector: 0, fsBase: 0n, gsBase: 0n };
     writeInitialFpuState(this.userFpu);
     this.savedFpu.set(this.userFpu);

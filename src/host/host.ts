@@ -16,6 +16,8 @@ export interface HostOptions {
   readonly memory: PhysicalMemory;
   /** One entry per physical CPU. */
   readonly hardware: readonly { readonly processor: HardwareProcessor; readonly vmx: VmxHardware }[];
+  /** CPUs in the order of their numbers fill one socket after the other; by default one socket has them all. */
+  readonly cpusPerSocket?: number;
   readonly costModel: CostModel;
   /** Host-physical addresses of the pages that the kernel may use for its own tables; page-aligned. */
   readonly kernelPages: { readonly start: number; readonly end: number };
@@ -50,7 +52,11 @@ export class Host {
         idleAccount,
       });
       bootHostCpu(cpu);
-      return new HostCpu(cpu, idleAccount);
+      return new HostCpu(
+        cpu,
+        idleAccount,
+        Math.floor(number / (options.cpusPerSocket ?? options.hardware.length)),
+      );
     });
     const timeSlice = options.timeSliceInCycles ?? Math.round(options.costModel.clockInHertz / 250);
     this.scheduler = new Scheduler(this.cpus, timeSlice);
@@ -62,14 +68,18 @@ export class Host {
     cpu: HostCpu;
     body: (thread: HostThread) => ThreadBody;
     isKernelThread?: boolean;
+    daemon?: boolean;
+    isStopper?: boolean;
     user?: UserSegmentState;
   }): HostThread {
-    const { name, cpu, isKernelThread, user } = options;
+    const { name, cpu, isKernelThread, daemon, isStopper, user } = options;
     const thread = new HostThread({
       name,
       account: this.ledger.open(name),
       body: options.body,
       ...(isKernelThread === undefined ? {} : { isKernelThread }),
+      ...(daemon === undefined ? {} : { daemon }),
+      ...(isStopper === undefined ? {} : { isStopper }),
       ...(user === undefined ? {} : { user }),
     });
     this.scheduler.start(thread, cpu);
@@ -84,6 +94,11 @@ export class Host {
   /** Cycles that passed on all CPUs together. */
   get elapsed(): number {
     return this.cpus.reduce((sum, { cpu }) => sum + cpu.elapsed, 0);
+  }
+
+  /** Virtual time: that of the CPU which is furthest. CPUs that sleep are behind until they wake up. */
+  get now(): number {
+    return this.cpus.reduce((latest, { cpu }) => Math.max(latest, cpu.now), 0);
   }
 
   /** Throws `LedgerError` unless every cycle of virtual time was charged to somebody. */

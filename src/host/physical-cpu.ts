@@ -88,6 +88,8 @@ export class PhysicalCpu implements CostSink, InterruptSource {
   account: LedgerAccount;
   /** Guest code stops at this virtual time although nothing happened, so that the simulation can look elsewhere. */
   horizon = Number.POSITIVE_INFINITY;
+  /** Virtual time of the CPU that is furthest behind: see `isInOrder`. */
+  orderLimit = Number.POSITIVE_INFINITY;
   /**
    * Instructions that guest code may still execute before it pauses. Exits and host interrupts count as one each, so that
    * a guest that does nothing else is bounded too.
@@ -155,6 +157,25 @@ export class PhysicalCpu implements CostSink, InterruptSource {
     if (!this.charging) return;
     this.processor.timeStampCounter += cycles;
     this.account.add(operationNumber, times, cycles);
+  }
+
+  /** Price of an operation in cycles. */
+  costOf(operationNumber: number): number {
+    return this.costs[operationNumber]!;
+  }
+
+  /** Charges waiting until a point of virtual time, if that is still to come. */
+  waitUntil(time: number, operationNumber: number): void {
+    const cycles = time - this.processor.timeStampCounter;
+    if (cycles > 0) this.chargeCycles(operationNumber, 1, cycles);
+  }
+
+  /**
+   * No other CPU is behind this one: an operation on shared memory comes after all that precede it in virtual time. Code
+   * that finds this false yields 'pause' and looks again.
+   */
+  get isInOrder(): boolean {
+    return this.processor.timeStampCounter <= this.orderLimit;
   }
 
   setStage(stage: Stage): void {

@@ -1,6 +1,10 @@
 /**
  * The host's scheduler: runs the threads of all CPUs in virtual time, always the CPU whose clock is behind the others
  * next, and does context switches as the host kernel does them.
+ *
+ * What one CPU does to another takes the flight of an inter-processor interrupt to arrive, so no CPU needs to stop
+ * sooner than that time ahead of the slowest. Only operations on shared memory (locks, cache lines) act at once: before
+ * them a thread looks at `PhysicalCpu.orderLimit` and yields while it is ahead of the others (`inOrder`).
  */
 
 import { MSR } from '../architecture/msrs.js';
@@ -12,6 +16,8 @@ import { STAGE } from './stages.js';
 
 const CONTEXT_SWITCH = operation('context switch');
 const WAKE_UP = operation('wake-up');
+const SEND_INTERRUPT = operation('send inter-processor interrupt');
+const INTERRUPT_FLIGHT = operation('inter-processor interrupt flight');
 
 export interface SimulationLimits {
   /** Virtual time at which to stop, in cycles. */
@@ -25,12 +31,13 @@ export interface SimulationLimits {
 /** Why a simulation stopped: `idle` means that no thread can run and no event will ever come. */
 export type SimulationStop = 'finished' | 'idle' | 'limit' | 'stopped';
 
-/** How far a CPU may run ahead of the others, in cycles. */
-const INTERLEAVING = 10_000;
-
 export class Scheduler {
   readonly cpus: readonly HostCpu[];
+  /** Called at each context switch, after the outgoing thread has left its CPU (rcu_sched_qs). */
+  onContextSwitch: (host: HostCpu) => void = () => {};
   private readonly threads: HostThread[] = [];
+  /** Threads that are not done; those that serve others (`daemon`) do not count. */
+  private unfinished = 0;
   /** The CPU whose code runs at this moment of the simulation. */
   private executing: HostCpu;
   private readonly home = new Map<HostThread, HostCpu>();
@@ -46,6 +53,7 @@ export class Scheduler {
   /** Adds a thread, ready to run on `cpu`. */
   start(thread: HostThread, cpu: HostCpu): void {
     this.threads.push(thread);
+    if (!thread.daemon) this.unfinished++;
     this.home.set(thread, cpu);
     cpu.runQueue.push(thread);
   }
@@ -57,9 +65,14 @@ export class Scheduler {
     return cpu;
   }
 
+  /** The CPU whose code runs now (smp_processor_id). */
+  get executingCpu(): HostCpu {
+    return this.executing;
+  }
+
   /**
    * try_to_wake_up, executed on the CPU that runs now. Without effect on a thread that runs: nothing comes between its last
-   * look at what it waits for and its blocking.
+   * look at what it waits for and its blocking. A thread of another CPU is enqueued there when the interrupt arrives.
    */
   wake(thread: HostThread): void {
     if (thread.state !== 'blocked') return;
@@ -67,9 +80,47 @@ export class Scheduler {
     waker.cpu.charge(WAKE_UP);
     const target = this.cpuOf(thread);
     thread.state = 'runnable';
-    target.runQueue.push(thread);
-    if (target !== waker && target.current === target.idle) target.idleUntil(waker.cpu.now);
-    this.expectPreemption(target);
+    if (target === waker) this.enqueue(target, thread);
+    else this.sendInterrupt(target, () => this.enqueue(target, thread));
+  }
+
+  /** Makes `action` run in interrupt context on another CPU; a guest that runs there leaves with a VM exit. */
+  sendInterrupt(target: HostCpu, action: () => void): void {
+    const sender = this.executing.cpu;
+    sender.charge(SEND_INTERRUPT);
+    target.cpu.events.schedule(sender.now + sender.costOf(INTERRUPT_FLIGHT), action);
+  }
+
+  /** smp_send_reschedule: the CPU leaves the guest and looks at its flags. */
+  sendReschedule(target: HostCpu): void {
+    this.sendInterrupt(target, () => {});
+  }
+
+  /** Wakes a thread that blocks on the executing CPU at a point of virtual time (schedule_timeout). */
+  wakeAt(thread: HostThread, time: number): { cancel(): void } {
+    return this.cpuOf(thread).cpu.events.schedule(time, () => this.wake(thread));
+  }
+
+  /**
+   * Moves a thread to another CPU, as the load balancer does: at once when it waits, when it gives up its CPU if it
+   * runs, and it is made to.
+   */
+  migrate(thread: HostThread, destination: HostCpu): void {
+    const source = this.cpuOf(thread);
+    if (source === destination || thread.state === 'done') return;
+    if (source.current === thread) {
+      thread.destination = destination.cpu.number;
+      thread.flags |= TIF.NEED_RESCHED;
+      if (source !== this.executing) this.sendReschedule(source);
+      return;
+    }
+    const queued = source.runQueue.indexOf(thread);
+    // One that is on its way to a queue stays on it.
+    if (queued < 0 && thread.state !== 'blocked') return;
+    this.home.set(thread, destination);
+    if (queued < 0) return;
+    source.runQueue.splice(queued, 1);
+    this.arrive(destination, thread);
   }
 
   /** Runs threads until nothing is left to do or a limit is reached. */
@@ -78,11 +129,11 @@ export class Scheduler {
     for (const { cpu } of this.cpus) cpu.instructionBudget = limits.instructions ?? Number.POSITIVE_INFINITY;
     for (;;) {
       if (limits.stopRequested?.() === true) return 'stopped';
-      if (this.threads.every((thread) => thread.state === 'done')) return 'finished';
+      if (this.unfinished === 0) return 'finished';
       const host = this.next();
       if (host === undefined) return 'idle';
       if (host.cpu.now >= until || host.cpu.instructionBudget <= 0) return 'limit';
-      host.cpu.horizon = Math.min(until, this.horizonOf(host));
+      this.setLimits(host, until);
       this.step(host);
     }
   }
@@ -92,8 +143,7 @@ export class Scheduler {
     let best: HostCpu | undefined;
     let bestTime = Number.POSITIVE_INFINITY;
     for (const host of this.cpus) {
-      const busy = host.current !== host.idle || host.runQueue.length > 0;
-      const time = busy ? host.cpu.now : Math.max(host.cpu.now, host.cpu.events.nextTime);
+      const time = host.nextTime;
       if (time < bestTime) {
         best = host;
         bestTime = time;
@@ -102,12 +152,11 @@ export class Scheduler {
     return best;
   }
 
-  private horizonOf(host: HostCpu): number {
-    let horizon = Number.POSITIVE_INFINITY;
-    for (const other of this.cpus)
-      if (other !== host && (other.current !== other.idle || other.runQueue.length > 0))
-        horizon = Math.min(horizon, other.cpu.now + INTERLEAVING);
-    return horizon;
+  private setLimits(host: HostCpu, until: number): void {
+    let others = Number.POSITIVE_INFINITY;
+    for (const other of this.cpus) if (other !== host) others = Math.min(others, other.nextTime);
+    host.cpu.orderLimit = others;
+    host.cpu.horizon = Math.min(until, others + host.cpu.costOf(INTERRUPT_FLIGHT));
   }
 
   private step(host: HostCpu): void {
@@ -117,27 +166,64 @@ export class Scheduler {
       host.cpu.takeInterrupts();
       return;
     }
-    if (host.current === host.idle) this.switchTo(host, host.runQueue.shift()!);
+    if (host.current === host.idle) this.switchTo(host, this.pick(host));
     const thread = host.current;
     const { done, value } = thread.body.next();
     if (done === true) {
       thread.state = 'done';
-      this.switchTo(host, host.runQueue.shift() ?? host.idle);
+      if (!thread.daemon) this.unfinished--;
+      this.switchTo(host, this.pick(host));
       return;
     }
     switch (value) {
       case 'pause':
         return;
       case 'reschedule':
-        thread.flags &= ~TIF.NEED_RESCHED;
-        if (host.runQueue.length === 0) return;
-        host.runQueue.push(thread);
-        break;
+        this.reschedule(host, thread);
+        return;
       case 'block':
         thread.state = 'blocked';
-        break;
+        this.switchTo(host, this.pick(host));
+        return;
     }
-    this.switchTo(host, host.runQueue.shift() ?? host.idle);
+  }
+
+  private reschedule(host: HostCpu, thread: HostThread): void {
+    thread.flags &= ~TIF.NEED_RESCHED;
+    const { destination } = thread;
+    thread.destination = undefined;
+    if (destination !== undefined && destination !== host.cpu.number) {
+      this.switchTo(host, this.pick(host));
+      const target = this.cpus[destination]!;
+      this.home.set(thread, target);
+      this.sendInterrupt(target, () => this.enqueue(target, thread));
+    } else if (host.runQueue.length > 0) {
+      host.runQueue.push(thread);
+      this.switchTo(host, this.pick(host));
+    }
+  }
+
+  /** The thread that runs next: the first in the queue, those of the highest scheduling class before others. */
+  private pick({ runQueue, idle }: HostCpu): HostThread {
+    if (runQueue.length === 0) return idle;
+    const urgent = runQueue.findIndex((thread) => thread.isStopper);
+    return urgent < 0 ? runQueue.shift()! : runQueue.splice(urgent, 1)[0]!;
+  }
+
+  /** A thread that was migrated while it waited to run. */
+  private arrive(target: HostCpu, thread: HostThread): void {
+    if (target === this.executing) this.enqueue(target, thread);
+    else this.sendInterrupt(target, () => this.enqueue(target, thread));
+  }
+
+  /**
+   * Puts a thread into the queue of the CPU that executes this. A thread that slept is behind in its share of the CPU
+   * and preempts the one that runs (check_preempt_wakeup).
+   */
+  private enqueue(target: HostCpu, thread: HostThread): void {
+    target.runQueue.push(thread);
+    if (target.current !== target.idle && !target.current.isStopper) target.current.flags |= TIF.NEED_RESCHED;
+    this.expectPreemption(target);
   }
 
   /** schedule() and __switch_to: notifiers, FPU, user segment bases, thread flags that follow the CPU. */
@@ -159,6 +245,8 @@ export class Scheduler {
         cpu.wrmsr(MSR.FS_BASE, next.user.fsBase);
         cpu.wrmsr(MSR.KERNEL_GS_BASE, next.user.gsBase);
       });
+    next.flags &= ~TIF.NEED_RESCHED;
+    this.onContextSwitch(host);
     for (const notifier of next.preemptNotifiers) notifier.schedIn(cpu);
     this.expectPreemption(host);
   }
