@@ -95,8 +95,15 @@ export class SystemGuest {
   readonly machine;
   constructor(options: GuestOptions = {}) {
     this.machine = createBareMachine({ ...options, cpuid: createCpuid() });
+    this.reset();
+  }
+
+  /** 64-bit mode at CPL 0 with tables, handlers and stacks in place. */
+  reset(): void {
     const { processor, memory } = this.machine;
     enterLongMode(processor, memory);
+    processor.halted = false;
+    processor.interruptShadow = 'none';
     resetFloatingPoint(processor.state);
     this.#fillTables();
     const { state } = processor;
