@@ -8,7 +8,7 @@ import { putGuestFpu } from './fpu.js';
 import { loadHostState } from './host-state.js';
 import type { KvmExit } from './kvm-exit.js';
 import type { Vcpu } from './vcpu.js';
-import { runVcpu } from './vcpu-run.js';
+import { finishMigration, runVcpu } from './vcpu-run.js';
 import { loadVcpuOn } from './vmcs-setup.js';
 
 const IOCTL_PATH = operation('ioctl path');
@@ -50,6 +50,7 @@ export function* kvmRun(
   const notifier = new VcpuPreemption(vcpu);
   thread.preemptNotifiers.push(notifier);
   loadVcpuOn(vcpu, cpu);
+  yield* finishMigration(vcpu);
   vcpu.vmx.coldCaches = true;
 
   const exit = completeUserSpaceAccess(vcpu) ?? (yield* runVcpu(vcpu, thread));

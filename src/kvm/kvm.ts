@@ -9,10 +9,12 @@ import { type HostThread, type UserSegmentState, writeInitialFpuState } from '..
 import type { PhysicalCpu } from '../host/physical-cpu.js';
 import { guestPhysical, type HostPhysicalAddress, PAGE_SIZE } from '../memory/addresses.js';
 import type { TraceSink } from '../trace/events.js';
+import { CoalescedMmio } from './coalesced-mmio.js';
 import { writeCr0, writeCr4, writeEfer } from './control-registers.js';
 import { supportedCpuid } from './cpuid.js';
 import { Emulator } from './emulator/emulator.js';
-import { IoBus } from './io-bus.js';
+import { type AddressRange, IoBus } from './io-bus.js';
+import { type IoEventFdRequest, IoEventFds } from './ioeventfd.js';
 import { DEFAULT_APIC_ADDRESS } from './irqchip/apic-base.js';
 import { InKernelIrqchip } from './irqchip/in-kernel-irqchip.js';
 import { APIC_ACCESS_PAGE_SLOT, type MemoryRegion, MemorySlots } from './memory-slots.js';
@@ -53,6 +55,8 @@ export class Kvm {
 }
 
 export class KvmVm {
+  /** Tells this VM's threads from those of other VMs. */
+  name: string | undefined;
   readonly vm: Vm;
   readonly irqchip: InKernelIrqchip;
   /** Virtual time for devices in user space. */
@@ -60,11 +64,18 @@ export class KvmVm {
   readonly vcpus: Vcpu[] = [];
   private readonly apicAccessPage: HostPhysicalAddress;
   private readonly walker: GuestPageWalker;
+  private readonly ioEventFds: IoEventFds;
 
   constructor(host: Host, vmx: VmxModule, policies: Policies) {
     const capacity = Number(policies.busCapacity);
     const pioBus = new IoBus(policies.busSearch, capacity);
     const mmioBus = new IoBus(policies.busSearch, capacity);
+    const coalescedMmio = new CoalescedMmio({
+      memory: host.memory,
+      pages: host.pages,
+      bus: mmioBus,
+      search: policies.busSearch,
+    });
     this.vm = new Vm({
       policies,
       host,
@@ -72,6 +83,7 @@ export class KvmVm {
       memorySlots: new MemorySlots(host.userToHostPhysical),
       pioBus,
       mmioBus,
+      coalescedMmio,
       extendedPageTables: new ExtendedPageTables(host.memory, host.pages),
     });
     this.clock = new HostClock(host.cpus[0]!.cpu, host.costModel.clockInHertz);
@@ -82,6 +94,10 @@ export class KvmVm {
       pioBus,
       mmioBus,
     });
+    this.ioEventFds = new IoEventFds(
+      { port: pioBus, memory: mmioBus },
+      { charge: (number, times) => host.scheduler.executingCpu.cpu.charge(number, times) },
+    );
     this.walker = new GuestPageWalker(host.memory, this.vm.memorySlots);
     this.apicAccessPage = host.pages.allocatePage();
     this.vm.memorySlots.setRegion({
@@ -102,6 +118,26 @@ export class KvmVm {
     this.vm.memorySlots.setRegion(region);
   }
 
+  /** KVM_IOEVENTFD. @throws IoEventFdError, BusFullError */
+  registerIoEventFd(request: IoEventFdRequest): void {
+    this.ioEventFds.register(request);
+  }
+
+  /** KVM_IOEVENTFD with KVM_IOEVENTFD_FLAG_DEASSIGN. @throws IoEventFdError */
+  unregisterIoEventFd(request: IoEventFdRequest): void {
+    this.ioEventFds.unregister(request);
+  }
+
+  /** KVM_REGISTER_COALESCED_MMIO, a range of guest-physical addresses. @throws CoalescedZonesError, BusFullError */
+  registerCoalescedMmio(zone: AddressRange): void {
+    this.vm.coalescedMmio.addZone(zone);
+  }
+
+  /** KVM_UNREGISTER_COALESCED_MMIO: of every zone inside the range. */
+  unregisterCoalescedMmio(range: AddressRange): void {
+    this.vm.coalescedMmio.removeZones(range);
+  }
+
   /** KVM_IRQ_LINE: sets the level of an interrupt line, `source` being the device that drives it. */
   setIrqLine(source: string, gsi: number, level: boolean): void {
     this.irqchip.setIrq(source, gsi, level);
@@ -114,7 +150,12 @@ export class KvmVm {
     const { cpu } = host.cpus[cpuNumber]!;
     const vcpu = new Vcpu(this.vcpus.length, vm, cpu, vm.vmx.region());
     this.vcpus.push(vcpu);
-    const localApic = this.irqchip.addVcpu(vcpu);
+    const localApic = this.irqchip.addVcpu(vcpu, vcpu.clock);
+    if (vcpu.id > 0) {
+      // Application processors wait to be started.
+      vcpu.mpState = 'uninitialized';
+      vcpu.haltedForGood = true;
+    }
     vcpu.connectInterrupts(localApic);
     vcpu.connectEmulator(
       new Emulator({
@@ -155,7 +196,7 @@ export class KvmVm {
   startVcpu(vcpu: Vcpu, monitor: UserSpaceMonitor, user?: UserSegmentState): HostThread {
     const { host } = this.vm;
     return host.startThread({
-      name: `vCPU ${vcpu.id}`,
+      name: this.name === undefined ? `vCPU ${vcpu.id}` : `${this.name} vCPU ${vcpu.id}`,
       cpu: vcpu.hostCpu,
       body: (thread) => vcpuThread(vcpu, monitor, thread),
       user: user ?? { fsSelector: 0, gsSelector: 0, fsBase: 0x7f7a_5c9d_8700n, gsBase: 0n },

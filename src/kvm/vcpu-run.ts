@@ -13,12 +13,15 @@ import { saveHostState } from './host-state.js';
 import type { KvmExit } from './kvm-exit.js';
 import { lockSlotsForReading, unlockSlotsForReading } from './slots-protection.js';
 import { REQUEST, type Vcpu } from './vcpu.js';
+import { loadVcpuOn } from './vmcs-setup.js';
 import { afterExit, enterGuest, resumeGuest } from './vmx-vcpu-run.js';
 
 const RUN_LOOP_PASS = operation('run-loop pass');
 const REQUEST_CHECK = operation('request check');
 const PREEMPTION_TOGGLE = operation('preemption toggle');
 const EXIT_DISPATCH = operation('exit dispatch');
+const TIMER_PROGRAMMING = operation('timer programming');
+const WAIT_FOR_CPU = operation('wait for another CPU');
 const COLD_CACHES = operation('cold caches after user space');
 
 const INTERRUPTED: KvmExit = { reason: 'intr' };
@@ -42,24 +45,29 @@ function prepareEntry(vcpu: Vcpu, thread: HostThread): KvmExit | 'retry' | undef
   saveHostState(vcpu);
   loadGuestFpu(vcpu);
   cpu.setStage(STAGE.GUEST_ENTRY);
+  // From here on a kick sends an interrupt, which ends guest code as soon as it begins.
+  vcpu.guestMode = true;
   cpu.localIrqDisable();
   if (vcpu.requests !== 0 || (thread.flags & (TIF.NEED_RESCHED | TIF.SIGNAL_PENDING)) !== 0) {
+    vcpu.guestMode = false;
     cpu.localIrqEnable();
     cpu.charge(PREEMPTION_TOGGLE);
     return 'retry';
   }
   injectPendingEvent(vcpu);
-  unlockSlotsForReading(vcpu);
   return undefined;
 }
 
 function handleRequests(vcpu: Vcpu): KvmExit | undefined {
   const { cpu } = vcpu;
-  vcpu.checkRequest(REQUEST.MIGRATE_TIMER);
+  if (vcpu.checkRequest(REQUEST.MIGRATE_TIMER)) {
+    const timers = vcpu.clock.migrate();
+    if (timers > 0) cpu.charge(TIMER_PROGRAMMING, timers);
+  }
   if (vcpu.checkRequest(REQUEST.MMU_RELOAD))
     cpu.invept(INVEPT_TYPE.SINGLE_CONTEXT, encodeEptPointer(vcpu.vm.extendedPageTables.root));
   if (vcpu.checkRequest(REQUEST.TLB_FLUSH)) {
-    cpu.invvpid(INVVPID_TYPE.SINGLE_CONTEXT, vcpu.id + 1, 0n);
+    cpu.invvpid(INVVPID_TYPE.SINGLE_CONTEXT, vcpu.vpid, 0n);
     cpu.invept(INVEPT_TYPE.SINGLE_CONTEXT, encodeEptPointer(vcpu.vm.extendedPageTables.root));
   }
   if (vcpu.checkRequest(REQUEST.TRIPLE_FAULT)) return { reason: 'shutdown' };
@@ -68,13 +76,18 @@ function handleRequests(vcpu: Vcpu): KvmExit | undefined {
   return undefined;
 }
 
-/** From the return of vmx_vcpu_run to the handler's answer. */
-function finishExit(vcpu: Vcpu): KvmExit | undefined {
+/** From the return of vmx_vcpu_run to where exits can be handled. */
+function finishExit(vcpu: Vcpu): void {
   const { cpu } = vcpu;
   afterExit(vcpu);
+  vcpu.guestMode = false;
   cpu.localIrqEnable();
   cpu.charge(PREEMPTION_TOGGLE);
-  lockSlotsForReading(vcpu);
+}
+
+/** vmx_handle_exit. */
+function handleExit(vcpu: Vcpu): KvmExit | undefined {
+  const { cpu } = vcpu;
   // With EPT the guest changes CR3 without an exit.
   if (vcpu.pagingEnabled) vcpu.cr3Bits = cpu.vmreadNumber(VMCS.GUEST_CR3);
   cpu.charge(EXIT_DISPATCH);
@@ -90,12 +103,17 @@ export function* runVcpu(vcpu: Vcpu, thread: HostThread): Generator<ThreadReques
     const problem = prepareEntry(vcpu, thread);
     let exit: KvmExit | undefined;
     if (problem === undefined) {
+      while (!vcpu.cpu.isInOrder) yield 'pause';
+      unlockSlotsForReading(vcpu);
       let stop = enterGuest(vcpu);
       while (stop === 'paused') {
         yield 'pause';
         stop = resumeGuest(vcpu);
       }
-      exit = finishExit(vcpu);
+      finishExit(vcpu);
+      while (!vcpu.cpu.isInOrder) yield 'pause';
+      lockSlotsForReading(vcpu);
+      exit = handleExit(vcpu);
     } else if (problem !== 'retry') exit = problem;
     if (vcpu.interrupts.hasPendingTimer()) vcpu.interrupts.injectPendingTimer();
     if (exit === undefined && (thread.flags & TIF.SIGNAL_PENDING) !== 0) {
@@ -110,6 +128,7 @@ export function* runVcpu(vcpu: Vcpu, thread: HostThread): Generator<ThreadReques
     if ((thread.flags & TIF.NEED_RESCHED) !== 0) {
       unlockSlotsForReading(vcpu);
       yield 'reschedule';
+      yield* finishMigration(vcpu);
       lockSlotsForReading(vcpu);
     }
   }
@@ -122,20 +141,39 @@ function* block(vcpu: Vcpu): Generator<ThreadRequest, undefined, void> {
     // An expiry that finds its interrupt already requested waits on, and is no reason to wake up for.
     if (vcpu.interrupts.hasPendingTimer()) vcpu.interrupts.injectPendingTimer();
     if (isRunnable(vcpu)) break;
-    vcpu.haltedForGood = (vcpu.readRflags() & RFLAGS.IF) === 0;
+    vcpu.haltedForGood = vcpu.mpState !== 'halted' || (vcpu.readRflags() & RFLAGS.IF) === 0;
     vcpu.cpu.setStage(STAGE.BLOCKED);
     yield 'block';
+    yield* finishMigration(vcpu);
   }
   vcpu.haltedForGood = false;
-  vcpu.vm.statistics.haltWakeups++;
+  if (vcpu.mpState === 'sipi-received') vcpu.startAt(vcpu.startupVector);
+  else vcpu.vm.statistics.haltWakeups++;
   vcpu.mpState = 'runnable';
   vcpu.cpu.setStage(STAGE.GUEST_ENTRY);
   lockSlotsForReading(vcpu);
   return undefined;
 }
 
+/** After a thread was scheduled in on another CPU: waits until the CPU that holds its VMCS has given it up. */
+export function* finishMigration(vcpu: Vcpu): Generator<ThreadRequest, undefined, void> {
+  const { cpu } = vcpu;
+  if (vcpu.loadedOn === cpu) return undefined;
+  cpu.setStage(STAGE.GUEST_STATE_RELOADED);
+  while (vcpu.loadedOn !== undefined) {
+    // As far as the others have come, and a step further, so that they go on.
+    cpu.waitUntil(Math.min(cpu.orderLimit, cpu.horizon) + 1, WAIT_FOR_CPU);
+    cpu.takeInterrupts();
+    yield 'pause';
+  }
+  cpu.waitUntil(vcpu.clearedAt, WAIT_FOR_CPU);
+  loadVcpuOn(vcpu, cpu);
+  return undefined;
+}
+
 /** kvm_arch_vcpu_runnable. */
 function isRunnable(vcpu: Vcpu): boolean {
+  if (vcpu.mpState !== 'halted') return vcpu.mpState === 'sipi-received';
   return (
     vcpu.nmiPending ||
     vcpu.exception !== undefined ||

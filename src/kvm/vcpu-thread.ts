@@ -2,6 +2,7 @@
 
 import { operation } from '../host/cost/operations.js';
 import { type HostThread, type ThreadBody, TIF } from '../host/host-thread.js';
+import type { PhysicalCpu } from '../host/physical-cpu.js';
 import { enterKernelMode, returnToUserMode } from '../host/user-mode.js';
 import type { KvmExit, UserSpaceAnswer } from './kvm-exit.js';
 import { kvmRun } from './kvm-run.js';
@@ -15,28 +16,31 @@ export function* vcpuThread(vcpu: Vcpu, monitor: UserSpaceMonitor, thread: HostT
   const { scheduler } = vcpu.vm.host;
   vcpu.wake = () => scheduler.wake(thread);
   returnToUserMode(scheduler.cpuOf(thread), thread);
+  const writeMmio: UserSpaceMonitor['writeMmio'] = (address, size, value) =>
+    monitor.writeMmio(address, size, value);
   for (;;) {
     enterKernelMode(scheduler.cpuOf(thread));
     const exit = yield* kvmRun(vcpu, thread, scheduler.cpuOf(thread).cpu);
     while (thread.hasFlag(TIF.NEED_RESCHED)) yield 'reschedule';
     thread.flags &= ~TIF.SIGNAL_PENDING;
     returnToUserMode(scheduler.cpuOf(thread), thread);
-    vcpu.charge(RUN_LOOP);
-    if (!serve(vcpu, monitor, exit) || monitor.stopped) break;
+    const { cpu } = scheduler.cpuOf(thread);
+    cpu.charge(RUN_LOOP);
+    if (!serve(cpu, vcpu, monitor, exit) || monitor.stopped) break;
   }
-  vcpu.tracker.finish(vcpu.cpu);
+  vcpu.tracker.finish(scheduler.cpuOf(thread).cpu);
   // exit()
   enterKernelMode(scheduler.cpuOf(thread));
 }
 
 /** What QEMU does about an exit. False ends the thread. */
-function serve(vcpu: Vcpu, monitor: UserSpaceMonitor, exit: KvmExit): boolean {
+function serve(cpu: PhysicalCpu, vcpu: Vcpu, monitor: UserSpaceMonitor, exit: KvmExit): boolean {
   switch (exit.reason) {
     case 'io':
-      vcpu.answer = servePort(vcpu, monitor, exit.access);
+      vcpu.answer = servePort(cpu, vcpu, monitor, exit.access);
       return true;
     case 'mmio': {
-      vcpu.charge(DEVICE_MODEL);
+      cpu.charge(DEVICE_MODEL);
       const { guestPhysicalAddress, sizeInBytes, write, value } = exit.access;
       if (vcpu.tracker.listening)
         vcpu.tracker.note(`handled in user space: MMIO at 0x${guestPhysicalAddress.toString(16)}`);
@@ -56,6 +60,7 @@ function serve(vcpu: Vcpu, monitor: UserSpaceMonitor, exit: KvmExit): boolean {
 }
 
 function servePort(
+  cpu: PhysicalCpu,
   vcpu: Vcpu,
   monitor: UserSpaceMonitor,
   access: Extract<KvmExit, { reason: 'io' }>['access'],
@@ -68,7 +73,7 @@ function servePort(
   const answer = write ? data : new Uint8Array(count * sizeInBytes);
   const view = new DataView(answer.buffer, answer.byteOffset, answer.byteLength);
   for (let index = 0; index < count; index++) {
-    vcpu.charge(DEVICE_MODEL);
+    cpu.charge(DEVICE_MODEL);
     const offset = index * sizeInBytes;
     if (write) monitor.writePort(port, sizeInBytes, loadValue(view, offset, sizeInBytes));
     else storeValue(view, offset, sizeInBytes, monitor.readPort(port, sizeInBytes));

@@ -17,6 +17,7 @@ import type { CpuidEntry } from './cpuid.js';
 import type { Emulator } from './emulator/emulator.js';
 import { ExitTracker } from './exit-tracker.js';
 import type { KvmExit, UserSpaceAnswer } from './kvm-exit.js';
+import { VcpuClock } from './vcpu-clock.js';
 import type { Vm } from './vm.js';
 import { VmxState } from './vmx-state.js';
 
@@ -62,13 +63,20 @@ export interface VcpuSegment {
   accessRights: number;
 }
 
+/** Whether a vCPU executes, and what else it waits for (KVM_MP_STATE_…). */
+export type MultiprocessorState = 'runnable' | 'halted' | 'uninitialized' | 'init-received' | 'sipi-received';
+
 export class Vcpu implements CostSink, GuestContext {
   readonly id: number;
+  /** Tags the vCPU's translations in every CPU's TLB: unique in the host, never 0 (allocate_vpid). */
+  readonly vpid: number;
   readonly vm: Vm;
   /** The physical CPU that the vCPU's thread runs on, or ran on last. */
   cpu: PhysicalCpu;
   /** The physical CPU whose hardware may hold state of this VMCS, undefined after VMCLEAR. */
   loadedOn: PhysicalCpu | undefined;
+  /** Virtual time of the last VMCLEAR that another CPU asked for. */
+  clearedAt = 0;
   readonly vmcs: HostPhysicalAddress;
   /** The VMCS has been entered since it was cleared: VMRESUME instead of VMLAUNCH. */
   launched = false;
@@ -94,9 +102,17 @@ export class Vcpu implements CostSink, GuestContext {
 
   /** Bits of `REQUEST`. */
   requests = 0;
-  mpState: 'runnable' | 'halted' = 'runnable';
+  mpState: MultiprocessorState = 'runnable';
+  /** Vector of the start-up message that the vCPU was sent. */
+  startupVector = 0;
+  /** Puts the vCPU where a start-up message says: code at guest-physical `vector` << 12. Set by what builds the machine. */
+  startAt: (vector: number) => void = () => {};
+  /** The run loop is past its last look at what was requested, or the guest runs (vcpu->guest_mode). */
+  guestMode = false;
   /** Guest code is running, or the simulation paused while it was: its registers are in the CPU. */
   inGuest = false;
+  /** An interrupt is on its way to the CPU that the guest runs on (KVM_REQ_KICK). */
+  private kicked = false;
   /** Halted with interrupts off: only an NMI or INIT could wake it. */
   haltedForGood = false;
   exception: PendingException | undefined;
@@ -107,6 +123,8 @@ export class Vcpu implements CostSink, GuestContext {
   /** User space asked to be told when the guest can take an interrupt. */
   requestInterruptWindow = false;
 
+  /** Time for the vCPU's timers. */
+  readonly clock: VcpuClock;
   /** What VT-x support keeps for this vCPU (struct vcpu_vmx). */
   readonly vmx: VmxState;
 
@@ -132,11 +150,13 @@ export class Vcpu implements CostSink, GuestContext {
 
   constructor(id: number, vm: Vm, cpu: PhysicalCpu, vmcs: HostPhysicalAddress) {
     this.id = id;
+    this.vpid = vm.vmx.allocateVpid();
     this.vm = vm;
     this.cpu = cpu;
     this.vmcs = vmcs;
     this.vmx = new VmxState(vm.policies.syscallMsrs);
     this.tracker = new ExitTracker(id, vm);
+    this.clock = new VcpuClock(this, vm.host.costModel.clockInHertz);
   }
 
   /** The host kernel's data of the CPU that runs this vCPU. */
@@ -183,6 +203,7 @@ export class Vcpu implements CostSink, GuestContext {
   }
   left(reason: number): void {
     this.inGuest = false;
+    this.kicked = false;
     this.vm.statistics.exits++;
     this.tracker.begin(this.cpu, reason);
   }
@@ -318,9 +339,33 @@ export class Vcpu implements CostSink, GuestContext {
     this.injectException(VECTOR.PF, errorCode);
   }
 
-  /** An interrupt was requested: wakes the vCPU, or makes it look again before its next entry (kvm_vcpu_kick). */
+  /** An interrupt was requested: wakes the vCPU, or makes it look again before its next entry. */
   kick(): void {
     this.makeRequest(REQUEST.EVENT);
+    this.leaveGuest();
+  }
+
+  /** kvm_vcpu_kick: wakes the vCPU where it sleeps, and makes it leave the guest where it runs on another CPU. */
+  leaveGuest(): void {
     this.wake();
+    if (!this.guestMode || this.kicked) return;
+    const { scheduler } = this.vm.host;
+    if (scheduler.executingCpu.cpu === this.cpu) return;
+    this.kicked = true;
+    scheduler.sendReschedule(this.hostCpu);
+  }
+
+  /** An INIT message came (APIC_DM_INIT of __apic_accept_irq). */
+  init(): void {
+    this.mpState = 'init-received';
+    this.leaveGuest();
+  }
+
+  /** A start-up message came; it counts only after INIT. */
+  startup(vector: number): void {
+    if (this.mpState !== 'init-received') return;
+    this.startupVector = vector;
+    this.mpState = 'sipi-received';
+    this.leaveGuest();
   }
 }

@@ -51,7 +51,7 @@ export function setupVmcs(vcpu: Vcpu, apic: ApicPages): void {
   write(VMCS.PAGE_FAULT_ERROR_CODE_MASK, 0);
   write(VMCS.PAGE_FAULT_ERROR_CODE_MATCH, 0);
   write(VMCS.CR3_TARGET_COUNT, 0);
-  if ((secondary & SECONDARY.ENABLE_VPID) !== 0) write(VMCS.VIRTUAL_PROCESSOR_IDENTIFIER, vcpu.id + 1);
+  if ((secondary & SECONDARY.ENABLE_VPID) !== 0) write(VMCS.VIRTUAL_PROCESSOR_IDENTIFIER, vcpu.vpid);
   cpu.vmwrite(VMCS.EPT_POINTER, encodeEptPointer(vm.extendedPageTables.root));
   if (flexPriority) write(VMCS.VIRTUAL_APIC_ADDRESS, apic.registerPage!);
   if (apic.accessPage !== undefined) write(VMCS.APIC_ACCESS_ADDRESS, apic.accessPage);
@@ -82,16 +82,28 @@ export function setupVmcs(vcpu: Vcpu, apic: ApicPages): void {
   cpu.vmwrite(VMCS.TSC_OFFSET, BigInt.asUintN(64, -BigInt(cpu.now)));
 }
 
-/** Puts the vCPU's hardware state on `cpu`, where its thread now runs (vmx_vcpu_load). */
+/**
+ * Puts the vCPU's hardware state on `cpu`, where its thread now runs (vmx_vcpu_load). While another CPU holds the VMCS
+ * that CPU is told by an inter-processor interrupt to give it up, and the rest has to wait: `isLoadedOn` is false, and
+ * the caller waits for `loadedOn` to be undefined and calls again.
+ */
 export function loadVcpuOn(vcpu: Vcpu, cpu: PhysicalCpu): void {
-  const moved = vcpu.loadedOn !== cpu;
+  vcpu.cpu = cpu;
+  const holder = vcpu.loadedOn;
+  if (holder !== undefined && holder !== cpu) {
+    vcpu.vm.host.scheduler.sendInterrupt(vcpu.vm.host.cpus[holder.number]!, () => {
+      // __vcpu_clear
+      holder.vmclear(vcpu.vmcs);
+      vcpu.loadedOn = undefined;
+      vcpu.clearedAt = holder.now;
+    });
+    return;
+  }
+  const moved = holder === undefined;
   if (moved) {
-    // The CPU that holds the VMCS is told by an inter-processor interrupt to give it up.
-    vcpu.loadedOn?.vmclear(vcpu.vmcs);
     vcpu.launched = false;
     vcpu.makeRequest(REQUEST.TLB_FLUSH | REQUEST.MIGRATE_TIMER);
   }
-  vcpu.cpu = cpu;
   if (cpu.currentVmcs !== vcpu.vmcs) cpu.vmptrld(vcpu.vmcs);
   if (!moved) return;
   vcpu.loadedOn = cpu;

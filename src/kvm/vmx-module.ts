@@ -42,6 +42,7 @@ export class VmxModule {
   readonly msrBitmapLegacy: HostPhysicalAddress;
   readonly msrBitmapLongMode: HostPhysicalAddress;
   private readonly host: Host;
+  private nextVpid = 1;
 
   /** Switches VMX on, on all CPUs. Takes no virtual time: it happened when the module was loaded. */
   constructor(host: Host) {
@@ -66,6 +67,11 @@ export class VmxModule {
     const page = this.host.pages.allocatePage();
     this.host.memory.write32(page, this.configuration.revisionIdentifier);
     return page;
+  }
+
+  /** A virtual-processor identifier that no other vCPU of the host has. */
+  allocateVpid(): number {
+    return this.nextVpid++;
   }
 
   private bitmap(): HostPhysicalAddress {

@@ -69,7 +69,7 @@ export function handleInvlpg(vcpu: Vcpu): undefined {
   const { cpu } = vcpu;
   cpu.charge(OTHER_HANDLER);
   const address = cpu.vmread(VMCS.EXIT_QUALIFICATION);
-  cpu.invvpid(INVVPID_TYPE.INDIVIDUAL_ADDRESS, vcpu.id + 1, address);
+  cpu.invvpid(INVVPID_TYPE.INDIVIDUAL_ADDRESS, vcpu.vpid, address);
   vcpu.skipInstruction();
 }
 

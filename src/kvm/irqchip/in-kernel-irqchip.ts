@@ -62,16 +62,21 @@ export class InKernelIrqchip {
     this.register();
   }
 
-  /** Creates the local APIC of a vCPU (kvm_create_lapic). The first one is the boot processor's. */
-  addVcpu(vcpu: InterruptTarget): VcpuLocalApic {
+  /**
+   * Creates the local APIC of a vCPU (kvm_create_lapic). The first one is the boot processor's.
+   * @param clock runs the timer: that of the CPU which the vCPU is on
+   */
+  addVcpu(vcpu: InterruptTarget, clock: AlarmClock = this.options.clock): VcpuLocalApic {
     const localApic = new VcpuLocalApic({
       vcpu,
-      clock: this.options.clock,
+      clock,
       memory: this.options.memory,
       registerPage: this.options.pages.allocatePage(),
       externalInterrupts: this.localApics.length === 0 ? this.pic : undefined,
       send: (message, from) => this.deliver(message, from),
       broadcastEndOfInterrupt: (vector) => this.ioApic.endOfInterrupt(vector),
+      init: () => vcpu.init?.(),
+      startup: (vector) => vcpu.startup?.(vector),
     });
     this.localApics.push(localApic);
     return localApic;

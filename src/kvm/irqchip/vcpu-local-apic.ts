@@ -30,6 +30,9 @@ export interface InterruptTarget extends CostSink {
   nmiPending: boolean;
   /** Something has arrived: wakes the vCPU or makes it look before its next entry. */
   kick(): void;
+  /** INIT and start-up messages, by which application processors are started. */
+  init?(): void;
+  startup?(vector: number): void;
 }
 
 /** The 8259 pair, whose interrupts the boot processor takes. */
@@ -49,7 +52,7 @@ export interface VcpuLocalApicOptions {
   readonly externalInterrupts: ExternalInterrupts | undefined;
   readonly send: (message: InterruptMessage, from: VcpuLocalApic) => void;
   readonly broadcastEndOfInterrupt: (vector: number) => void;
-  /** INIT and start-up messages; the boot processor of a uniprocessor VM never gets any. */
+  /** INIT and start-up messages. */
   readonly init?: () => void;
   readonly startup?: (vector: number) => void;
 }
