@@ -570,7 +570,8 @@ const flagsAndNonRegister: Case[] = [
     all(interruptsOn, EXTERNAL_INTERRUPT),
     one('26.3.1.5', /external interrupt is injected/, BLOCKING, 2),
   ),
-  { ...first(NMI, one('26.3.1.5', /MOV SS if an NMI/, BLOCKING, 2)), qualification: 3n },
+  first(NMI, one('26.3.1.5', /MOV SS if an NMI/, BLOCKING, 2)),
+  { ...first(all(NMI, interruptsOn), one('26.3.1.5', /STI if an NMI/, BLOCKING, 1)), qualification: 3n },
   one('26.3.1.5', /blocking by SMI/, BLOCKING, 4),
   first(
     all(NMI, (m) => m.change(PIN, PIN_BASED.NMI_EXITING | PIN_BASED.VIRTUAL_NMIS)),

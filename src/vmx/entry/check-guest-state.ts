@@ -124,7 +124,7 @@ const activityRules: EntryRule[] = [
   },
 ];
 
-/** Exit qualification of a failure due to blocking while an NMI is injected (26.8). */
+/** Exit qualification of a failure due to blocking by STI while an NMI is injected (26.8). */
 const NMI_BLOCKED = 3;
 
 const interruptibilityRules: EntryRule[] = [
@@ -150,9 +150,9 @@ const interruptibilityRules: EntryRule[] = [
   },
   {
     field: VMCS.GUEST_INTERRUPTIBILITY_STATE,
-    rule: 'there must be no blocking by STI or MOV SS if an NMI is injected',
-    broken: (v) => (blocking(v) & STI_OR_MOV_SS) !== 0 && injects(v, INTERRUPTION_TYPE.NMI),
-    qualification: NMI_BLOCKED,
+    rule: 'there must be no blocking by MOV SS if an NMI is injected',
+    broken: (v) =>
+      (blocking(v) & INTERRUPTIBILITY.BLOCKING_BY_MOV_SS) !== 0 && injects(v, INTERRUPTION_TYPE.NMI),
   },
   {
     field: VMCS.GUEST_INTERRUPTIBILITY_STATE,
@@ -166,6 +166,14 @@ const interruptibilityRules: EntryRule[] = [
       (blocking(v) & INTERRUPTIBILITY.BLOCKING_BY_NMI) !== 0 &&
       (v.low(VMCS.PIN_BASED_VM_EXECUTION_CONTROLS) & PIN_BASED.VIRTUAL_NMIS) !== 0 &&
       injects(v, INTERRUPTION_TYPE.NMI),
+  },
+  {
+    field: VMCS.GUEST_INTERRUPTIBILITY_STATE,
+    // The manual leaves this one to the processor.
+    rule: 'there must be no blocking by STI if an NMI is injected',
+    broken: (v) =>
+      (blocking(v) & INTERRUPTIBILITY.BLOCKING_BY_STI) !== 0 && injects(v, INTERRUPTION_TYPE.NMI),
+    qualification: NMI_BLOCKED,
   },
 ];
 
