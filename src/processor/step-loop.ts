@@ -83,6 +83,8 @@ export class StepLoop {
   /** The last run ended for lack of budget for a whole block. */
   private stepNext = false;
   private lastCompleted = false;
+  /** Mnemonic of the step's instruction if it ran in TypeScript, otherwise empty. */
+  private lastSystem = '';
 
   constructor(owner: LoopOwner, engine: Engine) {
     this.owner = owner;
@@ -107,14 +109,13 @@ export class StepLoop {
       if (interrupted !== undefined) return interrupted;
       if (owner.halted) return 'halt';
       const single =
-        this.stepNext || owner.observer !== null || owner.interruptShadow !== 'none' || this.trapFlag;
+        this.stepNext ||
+        owner.observer !== null ||
+        owner.interruptShadow !== 'none' ||
+        (owner.state.read32(STATE.RFLAGS_OTHER) & (RFLAGS.TF | RFLAGS.RF)) !== 0;
       const stop = single ? this.step() : this.runBlocks(false);
       if (stop !== undefined) return stop;
     }
-  }
-
-  private get trapFlag(): boolean {
-    return (this.owner.state.read32(STATE.RFLAGS_OTHER) & RFLAGS.TF) !== 0;
   }
 
   /** Interrupts are taken between instructions, when nothing blocks them (SDM Vol. 3A, 6.8). */
@@ -136,13 +137,21 @@ export class StepLoop {
     const { owner } = this;
     const { shadowSettings } = owner;
     const shadowed = owner.interruptShadow !== 'none';
-    const trap = this.trapFlag;
-    const observer = owner.observer;
+    const { state, observer } = owner;
+    const flags = state.read32(STATE.RFLAGS_OTHER);
     observer?.before();
+    this.lastSystem = '';
     const stop = this.runBlocks(true);
     observer?.after(this.lastCompleted);
-    if (shadowed && owner.shadowSettings === shadowSettings) owner.interruptShadow = 'none';
-    if (stop === undefined && trap && this.lastCompleted)
+    const freshShadow = owner.shadowSettings !== shadowSettings;
+    if (shadowed && !freshShadow) owner.interruptShadow = 'none';
+    if (stop !== undefined || !this.lastCompleted) return stop;
+    if ((flags & RFLAGS.RF) !== 0 && !this.lastSystem.startsWith('IRET'))
+      state.write32(STATE.RFLAGS_OTHER, state.read32(STATE.RFLAGS_OTHER) & ~RFLAGS.RF);
+    // Delivery of a software interrupt clears TF; after a load of SS the trap waits for the next instruction.
+    const trapHeld =
+      this.lastSystem.startsWith('INT') || (freshShadow && owner.interruptShadow === 'mov-ss');
+    if ((flags & RFLAGS.TF) !== 0 && !trapHeld)
       return this.afterDelivery(raiseFault(owner, new GuestFault(VECTOR.DB, undefined, BigInt(DR6.BS))));
     return stop;
   }
@@ -291,6 +300,7 @@ export class StepLoop {
     const instruction = block.instructions[position] as Instruction;
     const execute = block.system;
     if (execute === undefined) throw this.unimplemented(instruction);
+    this.lastSystem = instruction.encoding.mnemonic;
     const cycles = block.cyclesFrom[position] as number;
     let outcome: Outcome;
     try {
@@ -327,7 +337,7 @@ export class StepLoop {
     const bytes = new Uint8Array(instruction.length);
     for (let n = 0; n < bytes.length; n++) {
       const physical = this.owner.translate(state.rip + BigInt(n), 'fetch');
-      bytes[n] = this.owner.memory.read8(physical);
+      bytes[n] = this.owner.memory.contains(physical, 1) ? this.owner.memory.read8(physical) : 0xff;
     }
     return new UnimplementedInstructionError(instruction.encoding.mnemonic, bytes, state.rip);
   }
