@@ -3,7 +3,7 @@
 import { Command, Option } from 'commander';
 import { combineSinks, LimitedSink } from '../trace/combine-sinks.js';
 import type { TraceSink } from '../trace/events.js';
-import type { DescribeInstruction, Palette } from '../trace/format.js';
+import type { DescribeInstruction, Palette, WriteLine } from '../trace/format.js';
 import { instructionSink } from '../trace/instruction-sink.js';
 import { jsonSink } from '../trace/json-sink.js';
 import { TimelineSink } from '../trace/talk-timeline.js';
@@ -38,7 +38,7 @@ export function traceCommand(): Command {
       'show each executed instruction, with the registers and flags it changed',
       false,
     )
-    .option('-t, --timeline', "set one port access beside the nine points of the talk's timeline", false)
+    .option('-t, --timeline', "set one port write beside the nine points of the talk's timeline", false)
     .option('-n, --limit <n>', 'show only the first n exits', parseCount)
     .addOption(
       new Option('-j, --json', 'print JSON lines').default(false).conflicts(['timeline', 'stages', 'limit']),
@@ -58,7 +58,6 @@ async function trace(file: string, options: TraceOptions): Promise<void> {
     lineSink(options, describeInstruction, palette),
   );
   const sink = options.timeline ? combineSinks([limited, timeline]) : limited;
-  if (!options.json && options.limit !== 0) output.line(palette.quiet(textHeading()));
   const talk = serialAsTalk();
   try {
     const result = await runGuest(file, options, { trace: sink, serialOutput: talk.byte });
@@ -66,12 +65,20 @@ async function trace(file: string, options: TraceOptions): Promise<void> {
   } finally {
     talk.end();
     if (limited.dropped > 0) output.line(palette.quiet(`… and ${limited.dropped} more exits`));
-    if (options.timeline) {
-      output.line('');
-      if (!timeline.report(output.line, palette))
-        output.line('No port access was handled in user space twice.');
-    }
   }
+  if (!options.timeline) return;
+  output.line('');
+  if (!timeline.report(output.line, palette)) output.line('No port write was handled in user space twice.');
+}
+
+/** Writes the heading above the first line, if there is one. */
+function withHeading(write: WriteLine, heading: string): WriteLine {
+  let pending = true;
+  return (line) => {
+    if (pending) write(heading);
+    pending = false;
+    write(line);
+  };
 }
 
 function lineSink(
@@ -79,8 +86,8 @@ function lineSink(
   describeInstruction: DescribeInstruction,
   palette: Palette,
 ): TraceSink {
-  const write = output.line;
-  if (json) return jsonSink({ write, describeInstruction, instructions });
+  if (json) return jsonSink({ write: output.line, describeInstruction, instructions });
+  const write = withHeading(output.line, palette.quiet(textHeading()));
   const exits = textSink({ write, describeInstruction, stages, palette });
   return instructions
     ? combineSinks([instructionSink({ write, describeInstruction, palette }), exits])

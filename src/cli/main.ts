@@ -39,6 +39,15 @@ function createProgram(): Command {
 
 /** Says what went wrong, once and in one place, and returns the exit code that stands for it. */
 function report(error: unknown): number {
+  try {
+    return describe(error);
+  } catch {
+    // Nobody reads standard error either.
+    return EXIT.BROKEN_PIPE;
+  }
+}
+
+function describe(error: unknown): number {
   if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.OK : EXIT.USAGE;
   if (error instanceof CommandError) {
     if (error.message !== '') talk.line(`exitscope: ${error.message}`);
@@ -61,9 +70,8 @@ export async function main(arguments_: readonly string[]): Promise<number> {
   }
   try {
     output.flush();
-    talk.flush();
   } catch (error) {
-    return error instanceof CommandError ? error.exitCode : EXIT.INTERNAL;
+    exitCode = report(error);
   }
   return exitCode;
 }

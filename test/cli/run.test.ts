@@ -76,6 +76,7 @@ describe('exitscope run', () => {
 
   it.each([
     [['run'], 2, "missing required argument 'file'"],
+    [['trace', 'none.asm'], 1, "none.asm can't be read: no such file"],
     [['run', 'none.asm'], 1, "none.asm can't be read: no such file"],
     [['run', 'none.bin'], 1, "none.bin can't be read: no such file"],
     [['run', 'guest-programs'], 1, 'it is a directory'],

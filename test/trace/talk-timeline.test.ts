@@ -36,11 +36,13 @@ describe("the talk's timeline", () => {
     expect(otherCycles).toBe(50);
   });
 
-  it('takes the second heavy port access at the same place', () => {
+  it('takes the second heavy port write at the same place', () => {
     const sink = new TimelineSink();
     const lines: string[] = [];
     sink.vmExit(exitRecord({ sequence: 0, weight: 'light' }));
     sink.vmExit(exitRecord({ sequence: 1 }));
+    sink.vmExit(exitRecord({ sequence: 1, qualification: 0x3fd0008n }));
+    sink.vmExit(exitRecord({ sequence: 1, reasonName: 'HLT' }));
     sink.vmExit(exitRecord({ sequence: 2, rip: 5n }));
     expect(sink.report((line) => lines.push(line))).toBe(false);
     sink.vmExit(exitRecord({ sequence: 3, cycles: 11440 }));
