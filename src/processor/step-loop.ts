@@ -149,8 +149,7 @@ export class StepLoop {
     if ((flags & RFLAGS.RF) !== 0 && !this.lastSystem.startsWith('IRET'))
       state.write32(STATE.RFLAGS_OTHER, state.read32(STATE.RFLAGS_OTHER) & ~RFLAGS.RF);
     // Delivery of a software interrupt clears TF; after a load of SS the trap waits for the next instruction.
-    const trapHeld =
-      this.lastSystem.startsWith('INT') || (freshShadow && owner.interruptShadow === 'mov-ss');
+    const trapHeld = this.lastSystem.startsWith('INT') || (freshShadow && owner.interruptShadow === 'mov-ss');
     if ((flags & RFLAGS.TF) !== 0 && !trapHeld)
       return this.afterDelivery(raiseFault(owner, new GuestFault(VECTOR.DB, undefined, BigInt(DR6.BS))));
     return stop;
