@@ -104,7 +104,16 @@ export function saveGuestRegisters(vmcs: Vmcs, state: StateWords): void {
   const registers = state.words;
   const to = vmcs.base + REGION_WORD;
   let difference = 0;
-  for (let n = 0; n < WORDS; n++) difference |= words[to + n]! ^ registers[STATE_WORD + n]!;
+  // Four words at a time: WORDS is a multiple of 4, as segment registers take eight.
+  for (let n = 0; n < WORDS; n += 4) {
+    const a = to + n;
+    const b = STATE_WORD + n;
+    difference |=
+      (words[a]! ^ registers[b]!) |
+      (words[a + 1]! ^ registers[b + 1]!) |
+      (words[a + 2]! ^ registers[b + 2]!) |
+      (words[a + 3]! ^ registers[b + 3]!);
+  }
   if (difference !== 0) {
     const from = state.place + STATE_WORD;
     state.all.copyWithin(vmcs.place + REGION_WORD, from, from + WORDS);

@@ -4,10 +4,13 @@ import { describe, expect, it } from 'vitest';
 import { PRIMARY, SECONDARY } from '../../src/architecture/vmx/controls.js';
 import { EXIT_REASON } from '../../src/architecture/vmx/exit-reasons.js';
 import { VMCS } from '../../src/architecture/vmx/vmcs-fields.js';
+import { Instruction } from '../../src/instruction-set/instruction.js';
 import { hostPhysical } from '../../src/memory/addresses.js';
+import { GuestFault } from '../../src/processor/core.js';
 import {
   activateSecondary,
   createVmxMachine,
+  enableEpt,
   GUEST_CODE,
   IO_BITMAP_A,
   IO_BITMAP_B,
@@ -523,5 +526,31 @@ describe('instructions that do not cause VM exits', () => {
     activateSecondary(machine, SECONDARY.ENABLE_RDTSCP);
     machine.assemble('rdtscp\nhlt');
     expect(launchToExit(machine)).toBe(EXIT_REASON.RDTSCP);
+  });
+
+  it('RDTSCP raises #UD when it is not enabled', () => {
+    const machine = createVmxMachine({
+      cpuid: (leaf) => ({ eax: 0, ebx: 0, ecx: 0, edx: leaf === 0x80000001 ? 1 << 27 : 0 }),
+    });
+    machine.change(PRIMARY_FIELD, PRIMARY.RDTSC_EXITING);
+    machine.write(VMCS.EXCEPTION_BITMAP, 1 << 6);
+    machine.assemble('rdtscp\nhlt');
+    expect(launchToExit(machine)).toBe(EXIT_REASON.EXCEPTION_NMI);
+  });
+
+  it('MOV to CR0 that turns paging off raises #GP unless the guest is unrestricted', () => {
+    for (const unrestricted of [false, true]) {
+      const machine = createVmxMachine();
+      machine.write(VMCS.EXCEPTION_BITMAP, 1 << 13);
+      enableEpt(machine);
+      if (unrestricted)
+        machine.change(VMCS.SECONDARY_PROCESSOR_BASED_VM_EXECUTION_CONTROLS, SECONDARY.UNRESTRICTED_GUEST);
+      // From compatibility mode, where it is allowed at all.
+      machine.write(VMCS.GUEST_CS_ACCESS_RIGHTS, 0xc09b);
+      machine.vmx.vmlaunch();
+      const written = () => machine.processor.intercepts!.writeCr0(new Instruction(), 0x31n, 0);
+      if (unrestricted) expect(written()).toBe(0x31n);
+      else expect(written).toThrow(GuestFault);
+    }
   });
 });

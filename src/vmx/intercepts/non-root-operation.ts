@@ -19,12 +19,13 @@ import { encodeStringIoInformation } from '../../architecture/vmx/instruction-in
 import { encodeInterruption, INTERRUPTION_TYPE } from '../../architecture/vmx/interruption-information.js';
 import { type Instruction, NO_REGISTER, PREFIX } from '../../instruction-set/instruction.js';
 import { hostPhysical, type LinearAddress } from '../../memory/addresses.js';
-import type {
-  Intercepts,
-  InterruptSource,
-  ProcessorCore,
-  ProcessorEvent,
-  VmExitSignal,
+import {
+  GuestFault,
+  type Intercepts,
+  type InterruptSource,
+  type ProcessorCore,
+  type ProcessorEvent,
+  type VmExitSignal,
 } from '../../processor/core.js';
 import type { ExitInformation } from '../exit/exit-information.js';
 import { interruptionOf } from '../exit/record-exit-information.js';
@@ -54,6 +55,8 @@ const GDTR_OR_IDTR: ReadonlySet<string> = new Set(['SGDT', 'SIDT', 'LGDT', 'LIDT
 /** INT n, INT3, INTO, INT1: their exits have an instruction length. */
 const isSoftware = (event: ProcessorEvent): boolean =>
   event.type === 'software-exception' || event.type === 'privileged-software-exception';
+
+const PE_AND_PG = 0x80000001n;
 
 /** Offset of VTPR in the virtual-APIC page (29.1.1). */
 const VIRTUAL_TPR = 0x80;
@@ -196,12 +199,10 @@ export class NonRootOperation implements Intercepts {
   rdtsc(instruction: Instruction): boolean {
     return this.primaryExit(PRIMARY.RDTSC_EXITING, EXIT_REASON.RDTSC, instruction);
   }
+  /** #UD unless "enable RDTSCP" is 1 (25.3). */
   rdtscp(instruction: Instruction): boolean {
+    if (!this.controls.hasSecondary(SECONDARY.ENABLE_RDTSCP)) throw new GuestFault(VECTOR.UD);
     return this.primaryExit(PRIMARY.RDTSC_EXITING, EXIT_REASON.RDTSCP, instruction);
-  }
-  /** RDTSCP raises #UD unless "enable RDTSCP" is 1 (25.3). */
-  get rdtscpEnabled(): boolean {
-    return this.controls.hasSecondary(SECONDARY.ENABLE_RDTSCP);
   }
   rdpmc(instruction: Instruction): boolean {
     return this.primaryExit(PRIMARY.RDPMC_EXITING, EXIT_REASON.RDPMC, instruction);
@@ -305,9 +306,15 @@ export class NonRootOperation implements Intercepts {
 
   writeCr0(instruction: Instruction, value: bigint, gpr: number): bigint | undefined {
     const { cr0Mask, cr0Shadow } = this.controls;
-    if (!writeExits(value, cr0Mask, cr0Shadow)) return merge(value, this.core.state.cr0, cr0Mask);
-    this.crExit(instruction, 0, CR_ACCESS_TYPE.MOV_TO, gpr);
-    return undefined;
+    if (writeExits(value, cr0Mask, cr0Shadow)) {
+      this.crExit(instruction, 0, CR_ACCESS_TYPE.MOV_TO, gpr);
+      return undefined;
+    }
+    const merged = merge(value, this.core.state.cr0, cr0Mask);
+    // PE and PG are fixed to 1 unless the guest is unrestricted (23.8 Restrictions on VMX Operation).
+    if ((merged & PE_AND_PG) !== PE_AND_PG && !this.controls.hasSecondary(SECONDARY.UNRESTRICTED_GUEST))
+      throw new GuestFault(VECTOR.GP, 0);
+    return merged;
   }
   writeCr4(instruction: Instruction, value: bigint, gpr: number): bigint | undefined {
     const { cr4Mask, cr4Shadow } = this.controls;
