@@ -45,7 +45,7 @@ export function compareWithTalk(record: ExitRecord): { rows: TimelineRow[]; othe
 }
 
 /**
- * Waits for the first heavy port access that is made for the second time, when nothing is cold any more.
+ * Waits for the first heavy port write that is made for the second time, when nothing is cold any more.
  * `report` prints it beside the talk's.
  */
 export class TimelineSink implements TraceSink {
@@ -53,8 +53,7 @@ export class TimelineSink implements TraceSink {
   private example: ExitRecord | undefined;
 
   vmExit(record: ExitRecord): void {
-    if (this.example !== undefined || record.weight !== 'heavy' || record.reasonName !== 'IO_INSTRUCTION')
-      return;
+    if (this.example !== undefined || record.weight !== 'heavy' || !isPortWrite(record)) return;
     if (this.seen.has(record.rip)) this.example = record;
     this.seen.add(record.rip);
   }
@@ -65,6 +64,11 @@ export class TimelineSink implements TraceSink {
     writeTimeline(this.example, write, palette);
     return true;
   }
+}
+
+/** Exit Qualification for I/O Instructions (SDM Vol. 3C, Table 27-5): bit 3 is set for IN. */
+function isPortWrite({ reasonName, qualification }: ExitRecord): boolean {
+  return reasonName === 'IO_INSTRUCTION' && (qualification & 8n) === 0n;
 }
 
 const WIDTH = { event: 46, number: 9 } as const;
