@@ -3,7 +3,7 @@
 import { CR0, CR4 } from '../architecture/control-registers.js';
 import { ENTRY_CONTROL } from '../architecture/vmx/controls.js';
 import { describeExitQualification } from '../architecture/vmx/describe-exit.js';
-import { exitReasonName } from '../architecture/vmx/exit-reasons.js';
+import { EXIT_REASON, exitReasonName } from '../architecture/vmx/exit-reasons.js';
 import { VMCS } from '../architecture/vmx/vmcs-fields.js';
 import { OPERATION_NAMES } from '../host/cost/operations.js';
 import { LedgerAccount } from '../host/ledger.js';
@@ -21,7 +21,7 @@ export class ExitTracker {
   private inExit = false;
   private reason = 0;
   private startTime = 0;
-  private reloadsAtStart = 0;
+  private heavy = false;
   private record: Partial<ExitRecord> | undefined;
   /** The vCPU's own: when it halts for good, another thread has the CPU at the end of the exit. */
   private account: LedgerAccount | undefined;
@@ -42,12 +42,17 @@ export class ExitTracker {
     if (this.record !== undefined) this.actions.push(action);
   }
 
+  /** The host got its state back: the exit is a heavy one. */
+  hostStateReloaded(): void {
+    this.heavy = true;
+  }
+
   /** A VM exit took place; nothing of it has been charged. */
   begin(cpu: PhysicalCpu, reason: number): void {
     this.inExit = true;
     this.reason = reason;
     this.startTime = cpu.now;
-    this.reloadsAtStart = this.vm.statistics.hostStateReload;
+    this.heavy = false;
     this.account = cpu.account;
     if (this.vm.trace.vmExit === undefined) return;
     cpu.account.log = [];
@@ -66,7 +71,7 @@ export class ExitTracker {
     const record: ExitRecord = {
       ...(this.record as ExitRecord),
       actions: this.actions,
-      weight: this.vm.statistics.hostStateReload > this.reloadsAtStart ? 'heavy' : 'light',
+      weight: this.heavy ? 'heavy' : 'light',
       cycles,
       stages: stagesOf(account.log ?? [], cycles),
     };
@@ -112,7 +117,7 @@ export class ExitTracker {
 }
 
 const hasGuestPhysicalAddress = (reason: number): boolean =>
-  (reason & 0xffff) === 48 || (reason & 0xffff) === 49;
+  (reason & 0xffff) === EXIT_REASON.EPT_VIOLATION || (reason & 0xffff) === EXIT_REASON.EPT_MISCONFIG;
 
 /** Groups the charges by stage and operation, in order of first appearance; what nobody charged is time given away. */
 function stagesOf(log: readonly number[], cycles: number): StageRecord[] {

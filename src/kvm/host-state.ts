@@ -36,6 +36,7 @@ export function loadHostState(vcpu: Vcpu): void {
   const { vmx, cpu } = vcpu;
   if (!vmx.hostStateSaved) return;
   vcpu.vm.statistics.hostStateReload++;
+  vcpu.tracker.hostStateReloaded();
   vmx.hostStateSaved = false;
   const switching = MSR_SWITCHING[vcpu.vm.policies.syscallMsrs];
   switching.saveGuestFirst(vcpu);
