@@ -36,8 +36,10 @@ export class MmioPath {
   write(address: GuestPhysicalAddress, sizeInBytes: number, value: bigint, costs: CostSink): boolean {
     costs.charge(SEARCH_STEP);
     const low = Number(value & 0xffffffffn);
+    const high = sizeInBytes === 8 ? Number(value >> 32n) : 0;
     return (
-      this.localApic.write(address, sizeInBytes, low) || this.bus.write(address, sizeInBytes, low, costs)
+      this.localApic.write(address, sizeInBytes, low) ||
+      this.bus.write(address, sizeInBytes, low, costs, high)
     );
   }
 }

@@ -26,6 +26,7 @@ export function* vcpuThread(vcpu: Vcpu, monitor: UserSpaceMonitor, thread: HostT
     returnToUserMode(scheduler.cpuOf(thread), thread);
     const { cpu } = scheduler.cpuOf(thread);
     cpu.charge(RUN_LOOP);
+    vcpu.vm.coalescedMmio.drain(writeMmio, cpu);
     if (!serve(cpu, vcpu, monitor, exit) || monitor.stopped) break;
   }
   vcpu.tracker.finish(scheduler.cpuOf(thread).cpu);

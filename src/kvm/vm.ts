@@ -3,6 +3,7 @@
 import type { Host } from '../host/host.js';
 import type { PhysicalMemory } from '../memory/physical-memory.js';
 import type { TraceSink } from '../trace/events.js';
+import type { CoalescedMmio } from './coalesced-mmio.js';
 import type { IoBus } from './io-bus.js';
 import type { MemorySlots } from './memory-slots.js';
 import type { ExtendedPageTables } from './mmu/extended-page-tables.js';
@@ -35,6 +36,7 @@ export class Vm {
   readonly memorySlots: MemorySlots;
   readonly pioBus: IoBus;
   readonly mmioBus: IoBus;
+  readonly coalescedMmio: CoalescedMmio;
   readonly extendedPageTables: ExtendedPageTables;
   /** Observers of exits and injections; set before the VM runs. */
   trace: TraceSink = {};
@@ -62,6 +64,7 @@ export class Vm {
     memorySlots: MemorySlots;
     pioBus: IoBus;
     mmioBus: IoBus;
+    coalescedMmio: CoalescedMmio;
     extendedPageTables: ExtendedPageTables;
   }) {
     this.policies = options.policies;
@@ -70,6 +73,7 @@ export class Vm {
     this.memorySlots = options.memorySlots;
     this.pioBus = options.pioBus;
     this.mmioBus = options.mmioBus;
+    this.coalescedMmio = options.coalescedMmio;
     this.extendedPageTables = options.extendedPageTables;
   }
 

@@ -48,6 +48,8 @@ export interface KvmMachineOptions {
   readonly rflags?: number;
   readonly gpr?: readonly bigint[];
   readonly readPort?: (port: number, sizeInBytes: number) => number;
+  readonly readMmio?: UserSpaceMonitor['readMmio'];
+  readonly writeMmio?: UserSpaceMonitor['writeMmio'];
   /** Called for every port write in user space. */
   readonly writePort?: (machine: KvmMachine, port: number, value: number) => void;
 }
@@ -134,8 +136,8 @@ export function createKvmMachine(options: KvmMachineOptions): KvmMachine {
       ports.push({ port, sizeInBytes, value, write: true });
       options.writePort?.(machine, port, value);
     },
-    readMmio: () => 0n,
-    writeMmio: () => {},
+    readMmio: options.readMmio ?? (() => 0n),
+    writeMmio: options.writeMmio ?? (() => {}),
     handleExit: (_vcpu, exit) => {
       exits.push(exit);
       return false;
