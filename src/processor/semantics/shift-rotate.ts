@@ -109,6 +109,10 @@ function rotate(direction: 'left' | 'right'): Semantics {
 function rotated(context: SemanticsContext, value: I64, count: I64, direction: 'left' | 'right'): I64 {
   const { width } = context;
   if (width === 64) return direction === 'left' ? value.rotateLeft(count) : value.rotateRight(count);
+  if (width === 32) {
+    const leftwards = direction === 'left' ? count.wrap() : i32(0).subtract(count.wrap());
+    return value.wrap().rotateLeft(leftwards).extendUnsigned();
+  }
   const distance = context.let(count.and(BigInt(width - 1)));
   const rest = i64(BigInt(width)).subtract(distance);
   return direction === 'left'

@@ -39,7 +39,7 @@
 #define VECTOR_NONE 0xffffffffu
 #define VECTOR_HANG 0xfffffffeu
 #define VECTOR_BREAKPOINT 3
-/* RFLAGS bits that a case may choose; the kernel keeps the others. */
+/* RFLAGS bits that a case may choose; the others are as the process has them. */
 #define FLAGS_CHOSEN 0xcd5u
 
 struct test_case {
@@ -94,7 +94,7 @@ static void begin_case(gregset_t registers) {
   for (int i = 0; i < 16; i++) registers[register_slots[i]] = (greg_t)next->registers[i];
   registers[REG_RIP] = (greg_t)(CODE_PAGE + CODE_OFFSET);
   registers[REG_EFL] =
-      (registers[REG_EFL] & ~(greg_t)FLAGS_CHOSEN) | (greg_t)(next->rflags & FLAGS_CHOSEN);
+      (registers_of_main[REG_EFL] & ~(greg_t)FLAGS_CHOSEN) | (greg_t)(next->rflags & FLAGS_CHOSEN);
 }
 
 static void end_case(const gregset_t registers, uint32_t vector) {
