@@ -38,18 +38,19 @@ export function setCr0(vcpu: Vcpu, value: number): boolean {
 }
 
 /**
- * vmx_set_cr0 of 2.6.32 with unrestricted guest: the FPU is taken away first and given back at once when TS is clear, so
- * that a change of TS pays for both.
+ * vmx_set_cr0 with unrestricted guest. In 2.6.32 the FPU is taken away first and given back at once when TS is clear, so
+ * that a change of TS pays for both; once the guest owns TS, only #NM and CLTS give it the FPU.
  */
 export function writeCr0(vcpu: Vcpu, value: number): void {
   const { cpu } = vcpu;
-  deactivateFpu(vcpu);
+  const trapped = vcpu.vm.policies.taskSwitchedFlag === 'trapped';
+  if (trapped) deactivateFpu(vcpu);
   const hadPaging = vcpu.pagingEnabled;
   const hasPaging = (value & CR0.PG) !== 0;
   if ((vcpu.efer & EFER.LME) !== 0 && hadPaging !== hasPaging)
     writeEfer(vcpu, hasPaging ? vcpu.efer | EFER.LMA : vcpu.efer & ~EFER.LMA);
   let hardware = (value & ~(CR0.NW | CR0.CD)) | CR0.NE;
-  if (!vcpu.fpuActive) hardware |= CR0.TS;
+  if (!vcpu.fpuActive) hardware |= trapped ? CR0.TS : CR0.TS | CR0.MP;
   cpu.vmwriteNumber(VMCS.CR0_READ_SHADOW, value >>> 0);
   cpu.vmwriteNumber(VMCS.GUEST_CR0, hardware >>> 0);
   vcpu.cr0 = value;
@@ -57,7 +58,7 @@ export function writeCr0(vcpu: Vcpu, value: number): void {
     writeCr4(vcpu, vcpu.cr4);
     vcpu.makeRequest(REQUEST.TLB_FLUSH);
   }
-  if ((value & CR0.TS) === 0 || (value & CR0.PE) === 0) activateFpu(vcpu);
+  if (trapped && ((value & CR0.TS) === 0 || (value & CR0.PE) === 0)) activateFpu(vcpu);
 }
 
 /** kvm_set_cr4. False means #GP. */

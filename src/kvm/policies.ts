@@ -23,6 +23,7 @@ export interface Policies {
   readonly busCapacity: '6' | '200' | '1000';
   /** How an access to the xAPIC page is understood. */
   readonly apicAccess: 'emulated' | 'fast-eoi';
+  /** How a guest frame's memory slot is found: d4ae84a02bc6 (last used), 9c1a5d38780e (sorted). */
   readonly memorySlotLookup: 'linear' | 'last-used' | 'sorted';
   readonly exitDispatch: 'full-loop' | 'fast-path';
 }
@@ -52,14 +53,14 @@ export const DEFAULT_ERA: Era = '2.6.32';
 export const IMPLEMENTED: { readonly [M in Mechanism]: readonly Policies[M][] } = {
   syscallMsrs: ['eager', 'shared'],
   slotsProtection: ['rwsem'],
-  taskSwitchedFlag: ['trapped'],
-  hostFpu: ['unconditional'],
+  taskSwitchedFlag: ['trapped', 'guest-owned'],
+  hostFpu: ['unconditional', 'unlazy-as-intended'],
   eventInjection: ['every-entry'],
   portOutput: ['exit-qualification', 'fast-path'],
   busSearch: ['linear', 'sorted'],
   busCapacity: ['6', '200', '1000'],
   apicAccess: ['emulated'],
-  memorySlotLookup: ['linear'],
+  memorySlotLookup: ['linear', 'last-used', 'sorted'],
   exitDispatch: ['full-loop'],
 };
 

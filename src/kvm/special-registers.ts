@@ -5,6 +5,7 @@ import { SEGMENT, type SegmentNumber } from '../architecture/registers.js';
 import { RFLAGS } from '../architecture/rflags.js';
 import { VMCS } from '../architecture/vmx/vmcs-fields.js';
 import { writeCr0, writeCr4, writeEfer } from './control-registers.js';
+import { readCr0 } from './fpu.js';
 import type { Vcpu, VcpuSegment } from './vcpu.js';
 
 export interface GeneralRegisters {
@@ -118,7 +119,7 @@ export function getSpecialRegisters(vcpu: Vcpu): SpecialRegisters {
     ) as Record<SegmentName, VcpuSegment>,
     gdt: { base: cpu.vmread(VMCS.GUEST_GDTR_BASE), limit: cpu.vmreadNumber(VMCS.GUEST_GDTR_LIMIT) },
     idt: { base: cpu.vmread(VMCS.GUEST_IDTR_BASE), limit: cpu.vmreadNumber(VMCS.GUEST_IDTR_LIMIT) },
-    cr0: vcpu.cr0 >>> 0,
+    cr0: (vcpu.inGuest ? vcpu.cr0 : readCr0(vcpu)) >>> 0,
     cr2: vcpu.cr2,
     cr3: cpu.vmread(VMCS.GUEST_CR3),
     cr4: vcpu.cr4 >>> 0,

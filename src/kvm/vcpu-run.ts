@@ -8,7 +8,7 @@ import { type HostThread, type ThreadRequest, TIF } from '../host/host-thread.js
 import { STAGE } from '../host/stages.js';
 import { injectPendingEvent, interruptAllowed } from './event-injection.js';
 import { dispatchExit } from './exits/index.js';
-import { loadGuestFpu } from './fpu.js';
+import { deactivateFpu, loadGuestFpu } from './fpu.js';
 import { saveHostState } from './host-state.js';
 import type { KvmExit } from './kvm-exit.js';
 import { lockSlotsForReading, unlockSlotsForReading } from './slots-protection.js';
@@ -71,6 +71,7 @@ function handleRequests(vcpu: Vcpu): KvmExit | undefined {
     cpu.invept(INVEPT_TYPE.SINGLE_CONTEXT, encodeEptPointer(vcpu.vm.extendedPageTables.root));
   }
   if (vcpu.checkRequest(REQUEST.TRIPLE_FAULT)) return { reason: 'shutdown' };
+  if (vcpu.checkRequest(REQUEST.DEACTIVATE_FPU)) deactivateFpu(vcpu);
   // Events are looked for on every entry.
   vcpu.checkRequest(REQUEST.EVENT);
   return undefined;
@@ -99,8 +100,9 @@ function handleExit(vcpu: Vcpu): KvmExit | undefined {
 export function* runVcpu(vcpu: Vcpu, thread: HostThread): Generator<ThreadRequest, KvmExit, void> {
   lockSlotsForReading(vcpu);
   for (;;) {
-    if (vcpu.mpState !== 'runnable') yield* block(vcpu);
-    const problem = prepareEntry(vcpu, thread);
+    if (vcpu.mpState !== 'runnable') yield* block(vcpu, thread);
+    // A signal ends the sleep, too: then the vCPU goes on sleeping the next time.
+    const problem = vcpu.mpState === 'runnable' ? prepareEntry(vcpu, thread) : 'retry';
     let exit: KvmExit | undefined;
     if (problem === undefined) {
       while (!vcpu.cpu.isInOrder) yield 'pause';
@@ -135,12 +137,16 @@ export function* runVcpu(vcpu: Vcpu, thread: HostThread): Generator<ThreadReques
 }
 
 /** kvm_vcpu_block: the thread sleeps until an interrupt comes for the vCPU. */
-function* block(vcpu: Vcpu): Generator<ThreadRequest, undefined, void> {
+function* block(vcpu: Vcpu, thread: HostThread): Generator<ThreadRequest, undefined, void> {
   unlockSlotsForReading(vcpu);
   for (;;) {
     // An expiry that finds its interrupt already requested waits on, and is no reason to wake up for.
     if (vcpu.interrupts.hasPendingTimer()) vcpu.interrupts.injectPendingTimer();
     if (isRunnable(vcpu)) break;
+    if (thread.hasFlag(TIF.SIGNAL_PENDING)) {
+      lockSlotsForReading(vcpu);
+      return undefined;
+    }
     vcpu.haltedForGood = vcpu.mpState !== 'halted' || (vcpu.readRflags() & RFLAGS.IF) === 0;
     vcpu.cpu.setStage(STAGE.BLOCKED);
     yield 'block';

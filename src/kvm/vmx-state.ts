@@ -29,6 +29,8 @@ export class VmxState {
   /** The vCPU was in user space since it last entered the guest: the run loop's data are out of the caches. */
   coldCaches = true;
 
+  /** CR0 bits that the guest changes without an exit: TS or nothing (cr0_guest_owned_bits). */
+  guestOwnedCr0Bits = 0;
   /** CR8 and the APIC's TPR work without exits (FlexPriority). */
   tprShadow = false;
 

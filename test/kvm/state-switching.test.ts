@@ -3,8 +3,9 @@ import { CR0, EFER } from '../../src/architecture/control-registers.js';
 import { MSR } from '../../src/architecture/msrs.js';
 import { operation } from '../../src/host/cost/operations.js';
 import { HOST_SYSCALL_MSRS } from '../../src/host/host-kernel.js';
+import { useFpuInUserMode } from '../../src/host/user-mode.js';
 import type { Policies } from '../../src/kvm/policies.js';
-import { createKvmMachine } from './kvm-machine.js';
+import { createKvmMachine, type KvmMachine, type KvmMachineOptions } from './kvm-machine.js';
 
 const RDMSR = operation('RDMSR');
 const WRMSR = operation('WRMSR');
@@ -94,77 +95,150 @@ describe('MSR traffic of a port write that user space handles', () => {
   });
 });
 
-describe('the FPU', () => {
-  const NM_EXIT = 0;
-  const CR_EXIT = 28;
-  const CR0_BOOT = CR0.PE | CR0.ET | CR0.NE | CR0.WP | CR0.PG;
+const NM_EXIT = 0;
+const CR_EXIT = 28;
+const CR0_BOOT = CR0.PE | CR0.ET | CR0.NE | CR0.WP | CR0.PG;
 
-  /** Loads the guest's registers from an image at 0x90000 that it fills with `byte`. */
-  const loadImage = (byte: number): string => `
-    mov edi, 0x90000
-    mov ecx, 512
-    mov al, ${byte}
-    rep stosb
-    mov dword [0x90018], 0x1f80
-    fxrstor [0x90000]`;
+/** Loads the guest's registers from an image at 0x90000 that it fills with `byte`. */
+const loadImage = (byte: number): string => `
+  mov edi, 0x90000
+  mov ecx, 512
+  mov al, ${byte}
+  rep stosb
+  mov dword [0x90018], 0x1f80
+  fxrstor [0x90000]`;
 
-  it('is the guest’s at once when CR0.TS is clear, and survives user space', () => {
-    const machine = createKvmMachine({
-      code: `${loadImage(0x5a)}
-        out 0x60, al
-        fxsave [0x91000]
-        mov rax, [0x91000 + 32]
-        hlt`,
+const exitsOf = (machine: KvmMachine, reason: number): number =>
+  machine.thread.account.exits[reason]?.samples ?? 0;
+
+const gprs = (machine: KvmMachine): readonly bigint[] => machine.kvm.getRegisters(machine.vcpu).general.gpr;
+
+const FPU_POLICIES: Partial<Policies>[] = (['trapped', 'guest-owned'] as const).flatMap((taskSwitchedFlag) =>
+  (['unconditional', 'unlazy-as-intended'] as const).map((hostFpu) => ({ taskSwitchedFlag, hostFpu })),
+);
+
+describe.each(FPU_POLICIES)('the FPU, $taskSwitchedFlag, host $hostFpu', (policies) => {
+  const run = (code: string, options: Partial<KvmMachineOptions> = {}): KvmMachine => {
+    const machine = createKvmMachine({ code, policies, ...options });
+    machine.run();
+    return machine;
+  };
+
+  it('keeps the guest’s registers over trips to user space', () => {
+    const machine = run(`${loadImage(0x5a)}
+      out 0x60, al
+      out 0x60, al
+      fxsave [0x91000]
+      mov rax, [0x91000 + 32]
+      hlt`);
+    expect(machine.ports).toHaveLength(2);
+    expect(gprs(machine)[0]).toBe(0x5a5a5a5a5a5a5a5an);
+  });
+
+  it.each([
+    ['that user space does not use', () => {}],
+    [
+      'that user space uses in between',
+      (machine: KvmMachine) => {
+        const [host] = machine.host.cpus;
+        useFpuInUserMode(host!, machine.thread, new Uint8Array(512).fill(machine.ports.length));
+      },
+    ],
+  ])('keeps the host’s registers %s', (_what, writePort) => {
+    // Every return to user mode compares the thread's registers with what its user code left in them.
+    const machine = run(`${loadImage(0x11)}\nout 0x60, al\n${loadImage(0x22)}\nout 0x60, al\nhlt`, {
+      writePort,
     });
-    machine.run();
-    expect(machine.ports).toHaveLength(1);
-    expect(machine.kvm.getRegisters(machine.vcpu).general.gpr[0]).toBe(0x5a5a5a5a5a5a5a5an);
+    expect(machine.ports).toHaveLength(2);
+    expect(machine.vcpu.guestFpu[40]).toBe(0x22);
   });
 
-  it('is intercepted while the guest has CR0.TS set, without the guest seeing #NM', () => {
-    const machine = createKvmMachine({ code: 'clts\nfninit\nhlt', cr0: CR0_BOOT | CR0.TS });
-    machine.run();
-    // CLTS exits and gives the guest its FPU.
-    expect(machine.thread.account.exits[CR_EXIT]?.samples).toBe(1);
-    expect(machine.thread.account.exits[NM_EXIT]).toBeUndefined();
+  it('is given to the guest by CLTS, without #NM', () => {
+    const machine = run('mov rax, cr0\nor al, 8\nmov cr0, rax\nclts\nfninit\nhlt');
+    expect(machine.kvm.halted).toBe(true);
     expect(machine.vcpu.fpuActive).toBe(true);
+    expect(exitsOf(machine, NM_EXIT)).toBe(0);
   });
 
-  it('exits at the first use when the guest has left CR0.TS set, then the guest takes its own #NM', () => {
-    const machine = createKvmMachine({ code: 'mov rax, cr0\nor al, 8\nmov cr0, rax\nfninit\nhlt' });
-    machine.run();
+  it('shows the guest the CR0.TS that it set, also after a trip to user space', () => {
+    const machine = run(`
+      fninit
+      mov rax, cr0
+      or eax, 8
+      mov cr0, rax
+      mov rbx, cr0
+      out 0x60, al
+      mov rbp, cr0
+      clts
+      mov rcx, cr0
+      out 0x60, al
+      mov rsi, cr0
+      hlt`);
+    const gpr = gprs(machine);
+    const taskSwitched = [3, 5, 1, 6].map((register) => gpr[register]! & 8n);
+    expect(taskSwitched).toEqual([8n, 8n, 0n, 0n]);
+  });
+
+  it('lets the guest take its own #NM when it set CR0.TS', () => {
+    const machine = run('fninit\nmov rax, cr0\nor al, 8\nmov cr0, rax\nfninit\nhlt');
     // There is no IDT, so the guest's #NM ends in a triple fault.
-    expect(machine.thread.account.exits[NM_EXIT]?.samples).toBe(1);
     expect(machine.exits).toEqual([{ reason: 'shutdown' }]);
   });
 
-  it('setting TS by MOV to CR0 takes it away again', () => {
-    const machine = createKvmMachine({
-      code: `
-        mov rax, cr0
-        or eax, 8
-        mov cr0, rax
-        mov rbx, cr0
-        clts
-        mov rcx, cr0
-        hlt`,
-    });
+  it('works when the guest starts with CR0.TS set', () => {
+    const machine = run('clts\nfninit\nhlt', { cr0: CR0_BOOT | CR0.TS });
+    expect(machine.kvm.halted).toBe(true);
+    expect(exitsOf(machine, CR_EXIT)).toBe(1);
+  });
+});
+
+describe('exits for CR0.TS', () => {
+  const SWITCHES = 10;
+  const code = `
+      fninit
+      mov ebx, ${SWITCHES}
+      mov rax, cr0
+    .switch: or al, 8
+      mov cr0, rax
+      clts
+      dec ebx
+      jnz .switch
+      hlt`;
+
+  it('2.6.32: two for each task switch of the guest', () => {
+    const machine = createKvmMachine({ code });
     machine.run();
-    const { gpr } = machine.kvm.getRegisters(machine.vcpu).general;
-    expect(gpr[3]! & 8n).toBe(8n);
-    expect(gpr[1]! & 8n).toBe(0n);
-    expect(machine.thread.account.exits[CR_EXIT]?.samples).toBe(2);
+    expect(exitsOf(machine, CR_EXIT)).toBe(2 * SWITCHES);
   });
 
-  it('keeps the host thread’s registers as user space left them', () => {
-    const image = Uint8Array.from({ length: 512 }, (_, index) => (index * 7) & 0xff);
-    const machine = createKvmMachine({
-      code: `${loadImage(0x11)}\nout 0x60, al\n${loadImage(0x22)}\nout 0x60, al\nhlt`,
-    });
-    machine.thread.setFpuState(image);
-    // Every return to user mode compares the registers with the image.
+  it('none while the guest owns the flag', () => {
+    const machine = createKvmMachine({ code, policies: { taskSwitchedFlag: 'guest-owned' } });
     machine.run();
-    expect(machine.ports).toHaveLength(2);
-    expect(machine.vcpu.guestFpu[40]).toBe(0x22);
+    expect(machine.kvm.halted).toBe(true);
+    expect(exitsOf(machine, CR_EXIT)).toBe(0);
+    // The first use of the FPU.
+    expect(exitsOf(machine, NM_EXIT)).toBe(1);
+  });
+
+  it('cost VMREADs and VMWRITEs as the kernel’s code does', () => {
+    const count = (options: Partial<KvmMachineOptions>, lines: string, reason: number): [number, number] => {
+      const machine = createKvmMachine({ code: `${lines}\nhlt`, ...options });
+      const operations = { VMREAD: 0, VMWRITE: 0 };
+      machine.kvm.trace = {
+        vmExit: (record) => {
+          if (record.reason !== reason) return;
+          const handler = record.stages.find(({ name }) => name.startsWith('kernel handler'))!;
+          for (const { name, count: times } of handler.operations)
+            if (name === 'VMREAD' || name === 'VMWRITE') operations[name] = times;
+        },
+      };
+      machine.run();
+      return [operations.VMREAD, operations.VMWRITE];
+    };
+    // Activation by #NM: GUEST_CR0 read and written, exception bitmap, mask of owned bits.
+    const owned: Partial<KvmMachineOptions> = { policies: { taskSwitchedFlag: 'guest-owned' } };
+    expect(count(owned, 'fninit', NM_EXIT)).toEqual([1, 3]);
+    // CLTS in 2.6.32: the qualification and three reads to skip the instruction besides; shadow, and CR0 and bitmap.
+    expect(count({}, 'mov rax, cr0\nor al, 8\nmov cr0, rax\nclts', CR_EXIT)).toEqual([1 + 3 + 1, 3]);
   });
 });

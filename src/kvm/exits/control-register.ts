@@ -7,7 +7,7 @@ import { VMCS } from '../../architecture/vmx/vmcs-fields.js';
 import { PHYSICAL_ADDRESS_WIDTH } from '../../architecture/vmx/vmx-capabilities.js';
 import { operation } from '../../host/cost/operations.js';
 import { setCr0, setCr3, setCr4 } from '../control-registers.js';
-import { activateFpu, deactivateFpu } from '../fpu.js';
+import { activateFpu, deactivateFpu, readCr0 } from '../fpu.js';
 import type { KvmExit } from '../kvm-exit.js';
 import type { Vcpu } from '../vcpu.js';
 
@@ -33,7 +33,7 @@ export function handleControlRegister(vcpu: Vcpu): KvmExit | undefined {
       vcpu.skipInstruction();
       return undefined;
     default: {
-      const kept = vcpu.cr0 & ~LMSW_BITS;
+      const kept = readCr0(vcpu) & ~LMSW_BITS;
       const value = kept | (access.lmswSource & (LMSW_BITS | CR0.PE));
       finish(vcpu, setCr0(vcpu, value));
       return undefined;
@@ -72,9 +72,12 @@ function moveFrom(vcpu: Vcpu, register: number): bigint {
   throw new Error(`MOV from CR${register} can not cause a VM exit`);
 }
 
-/** CLTS in 2.6.32: the FPU is taken away and given back, as for any change of TS. */
+/**
+ * CLTS, which exits only while the host owns TS. In 2.6.32 the FPU is taken away and given back, as for any change of TS;
+ * later it was already away.
+ */
 function clearTaskSwitched(vcpu: Vcpu): void {
-  deactivateFpu(vcpu);
+  if (vcpu.vm.policies.taskSwitchedFlag === 'trapped') deactivateFpu(vcpu);
   vcpu.cr0 &= ~CR0.TS;
   vcpu.cpu.vmwriteNumber(VMCS.CR0_READ_SHADOW, vcpu.cr0 >>> 0);
   activateFpu(vcpu);
