@@ -4,8 +4,9 @@
  */
 
 import { VMCS } from '../architecture/vmx/vmcs-fields.js';
-import { STATE } from '../processor/state/layout.js';
+import { SEGMENT_STRIDE, STATE } from '../processor/state/layout.js';
 import type { ProcessorState } from '../processor/state/processor-state.js';
+import { GUEST_SEGMENTS } from './segment-fields.js';
 import type { Vmcs } from './vmcs.js';
 import { FIELD_GROUP, GROUP, has64Bits, MIRROR, SLOT } from './vmcs-layout.js';
 
@@ -90,6 +91,7 @@ function saveWords(pairs: WordPairs, vmcs: Vmcs, state: Int32Array): void {
 }
 
 const { REGION_WORD, STATE_WORD, WORDS } = MIRROR;
+const SEGMENT_WORDS = (GUEST_SEGMENTS.length * SEGMENT_STRIDE) >> 2;
 
 /** Loads all guest registers that do not depend on controls. */
 export function loadGuestRegisters(vmcs: Vmcs, state: StateWords): void {
@@ -104,16 +106,18 @@ export function saveGuestRegisters(vmcs: Vmcs, state: StateWords): void {
   const registers = state.words;
   const to = vmcs.base + REGION_WORD;
   let difference = 0;
-  // Four words at a time: WORDS is a multiple of 4, as segment registers take eight.
-  for (let n = 0; n < WORDS; n += 4) {
+  // Base, limit, access rights and selector of each segment register; the rest of its eight words is padding.
+  for (let n = 0; n < SEGMENT_WORDS; n += SEGMENT_STRIDE >> 2) {
     const a = to + n;
     const b = STATE_WORD + n;
     difference |=
       (words[a]! ^ registers[b]!) |
       (words[a + 1]! ^ registers[b + 1]!) |
       (words[a + 2]! ^ registers[b + 2]!) |
-      (words[a + 3]! ^ registers[b + 3]!);
+      (words[a + 3]! ^ registers[b + 3]!) |
+      (words[a + 4]! ^ registers[b + 4]!);
   }
+  for (let n = SEGMENT_WORDS; n < WORDS; n++) difference |= words[to + n]! ^ registers[STATE_WORD + n]!;
   if (difference !== 0) {
     const from = state.place + STATE_WORD;
     state.all.copyWithin(vmcs.place + REGION_WORD, from, from + WORDS);

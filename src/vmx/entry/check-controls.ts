@@ -52,7 +52,7 @@ function pageRules(field: number, applies: (vmcs: Vmcs) => boolean): EntryRule[]
 
 const usesIoBitmaps = (v: Vmcs): boolean => hasPrimary(v, PRIMARY.USE_IO_BITMAPS);
 const usesMsrBitmaps = (v: Vmcs): boolean => hasPrimary(v, PRIMARY.USE_MSR_BITMAPS);
-export const usesTprShadow = (v: Vmcs): boolean => hasPrimary(v, PRIMARY.USE_TPR_SHADOW);
+const usesTprShadow = (v: Vmcs): boolean => hasPrimary(v, PRIMARY.USE_TPR_SHADOW);
 const virtualizesApic = (v: Vmcs): boolean => hasSecondary(v, SECONDARY.VIRTUALIZE_APIC_ACCESSES);
 const usesEpt = (v: Vmcs): boolean => hasSecondary(v, SECONDARY.ENABLE_EPT);
 
@@ -146,6 +146,9 @@ export const EXECUTION_CONTROL_RULES: RuleSection = {
 /** Offset of VTPR within the virtual-APIC page (29.1.1). */
 const VIRTUAL_TPR = 0x80;
 
+/** The TPR threshold is compared with VTPR at every VM entry. */
+export const comparesVirtualTpr = (v: Vmcs): boolean => usesTprShadow(v) && !virtualizesApic(v);
+
 /** The one rule of 26.2.1.1 that looks at memory, so that it has to be asked at every VM entry. */
 export const VIRTUAL_TPR_RULES: RuleSection = {
   stage: 'controls',
@@ -156,7 +159,7 @@ export const VIRTUAL_TPR_RULES: RuleSection = {
       field: VMCS.TPR_THRESHOLD,
       rule: 'if "use TPR shadow" is 1 and "virtualize APIC accesses" is 0, the TPR threshold must not be greater than bits 7:4 of VTPR',
       broken: (v, { memory }) => {
-        if (!usesTprShadow(v) || virtualizesApic(v)) return false;
+        if (!comparesVirtualTpr(v)) return false;
         const address = v.number(VMCS.VIRTUAL_APIC_ADDRESS) + VIRTUAL_TPR;
         const priority = memory.contains(address, 4) ? (memory.read8(hostPhysical(address)) >> 4) & 15 : 15;
         return (v.low(VMCS.TPR_THRESHOLD) & 15) > priority;

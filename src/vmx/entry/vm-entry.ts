@@ -3,12 +3,12 @@
 import type { Vmcs } from '../vmcs.js';
 import { GROUP } from '../vmcs-layout.js';
 import {
+  comparesVirtualTpr,
   ENTRY_CONTROL_RULES,
   ENTRY_EVENT_RULES,
   EXECUTION_CONTROL_RULES,
   EXIT_CONTROL_RULES,
   injectsEvent,
-  usesTprShadow,
   VIRTUAL_TPR_RULES,
 } from './check-controls.js';
 import { GUEST_DESCRIPTOR_TABLE_RULES, GUEST_REGISTER_RULES } from './check-guest-registers.js';
@@ -37,7 +37,7 @@ const EXECUTION = GROUP.EXECUTION_CONTROLS;
 
 const CONTROL_STEPS: readonly Step[] = [
   { rules: EXECUTION_CONTROL_RULES, groups: EXECUTION },
-  { rules: VIRTUAL_TPR_RULES, groups: 0, applies: usesTprShadow },
+  { rules: VIRTUAL_TPR_RULES, groups: 0, applies: comparesVirtualTpr },
   { rules: EXIT_CONTROL_RULES, groups: GROUP.EXIT_CONTROLS },
   { rules: ENTRY_CONTROL_RULES, groups: GROUP.ENTRY_CONTROLS },
   { rules: ENTRY_EVENT_RULES, groups: 0, applies: injectsEvent },
@@ -60,6 +60,10 @@ const GUEST_STEPS: readonly Step[] = [
   { rules: GUEST_NON_REGISTER_RULES, groups: 0, applies: hasNonRegisterState },
   { rules: GUEST_PDPTE_RULES, groups: 0, applies: usesPaePaging },
 ];
+
+const groupsOf = (steps: readonly Step[]): number => steps.reduce((all, step) => all | step.groups, 0);
+const CONTROL_AND_HOST_GROUPS = groupsOf(CONTROL_STEPS) | groupsOf(HOST_STEPS);
+const GUEST_GROUPS = groupsOf(GUEST_STEPS);
 
 function run(
   steps: readonly Step[],
@@ -85,6 +89,8 @@ export function checkControlsAndHost(
   environment: EntryEnvironment,
   dirty: number,
 ): EntryFailure | undefined {
+  const unchanged = (dirty & CONTROL_AND_HOST_GROUPS) === 0;
+  if (unchanged && !injectsEvent(vmcs) && !comparesVirtualTpr(vmcs)) return undefined;
   return run(CONTROL_STEPS, dirty, vmcs, environment) ?? run(HOST_STEPS, dirty, vmcs, environment);
 }
 
@@ -94,6 +100,9 @@ export function checkGuest(
   environment: EntryEnvironment,
   dirty: number,
 ): EntryFailure | undefined {
+  const unchanged = (dirty & GUEST_GROUPS) === 0;
+  if (unchanged && !hasUnusualFlags(vmcs) && !hasNonRegisterState(vmcs) && !usesPaePaging(vmcs))
+    return undefined;
   return run(GUEST_STEPS, dirty, vmcs, environment);
 }
 
