@@ -43,3 +43,11 @@ export interface VcpuInterrupts {
   /** INIT, SIPI state and reset belong to later: the vCPU's `wake` is called when an interrupt arrives. */
   readonly enabled: boolean;
 }
+
+/** A vCPU as the rest of its VM sees it. */
+export interface VcpuRequests {
+  /** Bits of `REQUEST`, handled before the next entry. */
+  makeRequest(request: number): void;
+  /** Wakes it where it sleeps, makes it leave the guest where it runs (kvm_vcpu_kick). */
+  leaveGuest(): void;
+}

@@ -17,7 +17,7 @@ import { type AddressRange, IoBus } from './io-bus.js';
 import { type IoEventFdRequest, IoEventFds } from './ioeventfd.js';
 import { DEFAULT_APIC_ADDRESS } from './irqchip/apic-base.js';
 import { InKernelIrqchip } from './irqchip/in-kernel-irqchip.js';
-import { APIC_ACCESS_PAGE_SLOT, type MemoryRegion, MemorySlots } from './memory-slots.js';
+import { type MemoryRegion, MemorySlots } from './memory-slots.js';
 import { MmioPath } from './mmio.js';
 import { ExtendedPageTables } from './mmu/extended-page-tables.js';
 import { GuestPageWalker } from './mmu/guest-page-walk.js';
@@ -80,7 +80,7 @@ export class KvmVm {
       policies,
       host,
       vmx,
-      memorySlots: new MemorySlots(host.userToHostPhysical),
+      memorySlots: new MemorySlots(host.userToHostPhysical, policies.memorySlotLookup),
       pioBus,
       mmioBus,
       coalescedMmio,
@@ -101,7 +101,7 @@ export class KvmVm {
     this.walker = new GuestPageWalker(host.memory, this.vm.memorySlots);
     this.apicAccessPage = host.pages.allocatePage();
     this.vm.memorySlots.setRegion({
-      slot: APIC_ACCESS_PAGE_SLOT,
+      slot: this.vm.memorySlots.apicAccessPageSlot,
       guestPhysicalAddress: guestPhysical(DEFAULT_APIC_ADDRESS),
       sizeInBytes: PAGE_SIZE,
       userspaceAddress: host.hostPhysicalToUser(this.apicAccessPage),
@@ -150,6 +150,7 @@ export class KvmVm {
     const { cpu } = host.cpus[cpuNumber]!;
     const vcpu = new Vcpu(this.vcpus.length, vm, cpu, vm.vmx.region());
     this.vcpus.push(vcpu);
+    vm.vcpus.push(vcpu);
     const localApic = this.irqchip.addVcpu(vcpu, vcpu.clock);
     if (vcpu.id > 0) {
       // Application processors wait to be started.

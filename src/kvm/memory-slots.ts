@@ -1,23 +1,31 @@
 /**
  * Memory slots: which guest-physical pages are backed by which memory of the user process (struct kvm_memory_slot,
- * __kvm_set_memory_region, gfn_to_memslot and gfn_to_hva of virt/kvm/kvm_main.c).
+ * __kvm_set_memory_region and gfn_to_hva of virt/kvm/kvm_main.c).
  */
 
 import { type CostSink, operation } from '../host/cost/operations.js';
 import {
   type GuestPhysicalAddress,
+  guestPhysical,
   type HostPhysicalAddress,
   hostPhysical,
   PAGE_SIZE,
 } from '../memory/addresses.js';
+import { type MemorySlot, type SlotArray, type SlotLookup, slotLookup } from './memory-slot-lookup.js';
+import type { Policies } from './policies.js';
 
-const LOOK_UP_STEP = operation('memslot look-up step');
+const ALIAS_STEP = operation('memory alias step');
 
-/** Slots that user space can set, and those that KVM uses itself (KVM_MEMORY_SLOTS, KVM_PRIVATE_MEM_SLOTS). */
-export const USER_SLOTS = 32;
-/** Private slot of the page behind the local APIC's address (APIC_ACCESS_PAGE_PRIVATE_MEMSLOT). */
-export const APIC_ACCESS_PAGE_SLOT = USER_SLOTS + 1;
-const TOTAL_SLOTS = USER_SLOTS + 4;
+/** Slots that KVM uses itself, behind those of user space (KVM_PRIVATE_MEM_SLOTS). */
+const PRIVATE_SLOTS = 4;
+/** Slots that user space can set (KVM_MEMORY_SLOTS), by the era of the look-up. */
+const USER_SLOTS: Readonly<Record<Policies['memorySlotLookup'], number>> = {
+  linear: 32,
+  'last-used': 125,
+  sorted: 125,
+};
+/** KVM_ALIAS_SLOTS. */
+const ALIASES = 4;
 
 /** What user space asks for with KVM_SET_USER_MEMORY_REGION. Addresses and size are multiples of 4096 bytes. */
 export interface MemoryRegion {
@@ -31,36 +39,23 @@ export interface MemoryRegion {
   readonly hugePages?: boolean;
 }
 
-export interface MemorySlot {
-  readonly number: number;
-  /** First guest frame number. */
-  readonly baseFrame: number;
-  /** Length in 4 KiB pages. */
-  readonly pageCount: number;
-  readonly userspaceAddress: number;
-  readonly hugePages: boolean;
+/** KVM_SET_MEMORY_ALIAS, until 2.6.35: a range of guest frames that stands for another one. */
+export interface MemoryAlias {
+  /** 0 to 3. */
+  readonly alias: number;
+  readonly guestPhysicalAddress: GuestPhysicalAddress;
+  /** 0 takes the alias off. */
+  readonly sizeInBytes: number;
+  readonly target: GuestPhysicalAddress;
 }
 
-/** Indexed by slot number, never changed once published; `undefined` marks a slot that is not in use. */
-export type SlotArray = readonly (MemorySlot | undefined)[];
-
-/** How a guest frame is looked up among the slots. Charges a 'memslot look-up step' per slot looked at. */
-export type SlotLookup = (slots: SlotArray, frame: number, costs: CostSink) => MemorySlot | undefined;
-
-/** gfn_to_memslot before 3.x: all slots up to the highest one in use, in order of their numbers. */
-export const linearLookup: SlotLookup = (slots, frame, costs) => {
-  for (let index = 0; index < slots.length; index++) {
-    const slot = slots[index];
-    if (slot !== undefined && frame >= slot.baseFrame && frame < slot.baseFrame + slot.pageCount) {
-      costs.charge(LOOK_UP_STEP, index + 1);
-      return slot;
-    }
-  }
-  costs.charge(LOOK_UP_STEP, slots.length);
-  return undefined;
-};
-
 export type MemoryRegionProblem = 'slot-number' | 'alignment' | 'overlap' | 'size-change';
+
+interface AliasRange {
+  readonly firstFrame: number;
+  readonly pageCount: number;
+  readonly targetFrame: number;
+}
 
 /** A memory region that KVM_SET_USER_MEMORY_REGION refuses. */
 export class MemoryRegionError extends Error {
@@ -82,12 +77,15 @@ export type UserAddressTranslation = (userspaceAddress: number) => number;
 
 export class MemorySlots {
   private published: SlotArray = [];
-  private readonly lookup: SlotLookup;
+  private lookup: SlotLookup;
+  private aliases: readonly AliasRange[] = [];
+  private readonly policy: Policies['memorySlotLookup'];
   private readonly toHostPhysical: UserAddressTranslation;
 
-  constructor(toHostPhysical: UserAddressTranslation, lookup: SlotLookup = linearLookup) {
+  constructor(toHostPhysical: UserAddressTranslation, policy: Policies['memorySlotLookup'] = 'linear') {
     this.toHostPhysical = toHostPhysical;
-    this.lookup = lookup;
+    this.policy = policy;
+    this.lookup = slotLookup(policy, this.published);
   }
 
   /** The slots now in force. */
@@ -95,14 +93,20 @@ export class MemorySlots {
     return this.published;
   }
 
+  /** Number of the private slot of the page behind the local APIC's address (APIC_ACCESS_PAGE_PRIVATE_MEMSLOT). */
+  get apicAccessPageSlot(): number {
+    return USER_SLOTS[this.policy] + 1;
+  }
+
   /**
-   * Creates, moves or deletes a slot. Mappings made through an old slot are the caller's to remove.
+   * Publishes an array in which the region is created, moved or deleted. Mappings made through an old slot are the
+   * caller's to remove.
    * @throws MemoryRegionError when the region is not acceptable
    */
   setRegion(region: MemoryRegion): void {
     this.check(region);
-    const next = [...this.published];
-    next[region.slot] =
+    this.publish(
+      region.slot,
       region.sizeInBytes === 0
         ? undefined
         : {
@@ -111,20 +115,63 @@ export class MemorySlots {
             pageCount: region.sizeInBytes / PAGE_SIZE,
             userspaceAddress: region.userspaceAddress,
             hugePages: region.hugePages ?? false,
-          };
-    while (next.length > 0 && next[next.length - 1] === undefined) next.pop();
-    this.published = Array.from(next);
+            invalid: false,
+          },
+    );
   }
 
-  /** The slot that holds a guest frame number, or undefined (gfn_to_memslot). */
+  /** Publishes an array in which a slot is marked as about to go: nobody can map a page through it any more. */
+  invalidate(slotNumber: number): void {
+    const slot = this.published[slotNumber];
+    if (slot !== undefined) this.publish(slotNumber, { ...slot, invalid: true });
+  }
+
+  /**
+   * KVM_SET_MEMORY_ALIAS, before the VM runs.
+   * @throws RangeError when the kernel would answer -EINVAL
+   */
+  setAlias({ alias, guestPhysicalAddress, sizeInBytes, target }: MemoryAlias): void {
+    if (alias < 0 || alias >= ALIASES) throw new RangeError(`aliases are numbered 0 to ${ALIASES - 1}`);
+    for (const value of [guestPhysicalAddress, sizeInBytes, target])
+      if (value % PAGE_SIZE !== 0) throw new RangeError(`${value} is no multiple of ${PAGE_SIZE}`);
+    const next = [...this.aliases];
+    while (next.length <= alias) next.push({ firstFrame: 0, pageCount: 0, targetFrame: 0 });
+    next[alias] = {
+      firstFrame: guestPhysicalAddress / PAGE_SIZE,
+      pageCount: sizeInBytes / PAGE_SIZE,
+      targetFrame: target / PAGE_SIZE,
+    };
+    while (next.at(-1)?.pageCount === 0) next.pop();
+    this.aliases = next;
+  }
+
+  /** The valid slot that holds a guest frame number, or undefined. */
   find(frame: number, costs: CostSink): MemorySlot | undefined {
-    return this.lookup(this.published, frame, costs);
+    const slot = this.lookup.find(frame, costs);
+    return slot === undefined || slot.invalid ? undefined : slot;
+  }
+
+  /** The frame that a guest frame stands for (unalias_gfn). Charges each alias looked at. */
+  unalias(frame: number, costs: CostSink): number {
+    const { aliases } = this;
+    if (aliases.length === 0) return frame;
+    for (let index = 0; index < aliases.length; index++) {
+      const { firstFrame, pageCount, targetFrame } = aliases[index]!;
+      if (frame >= firstFrame && frame < firstFrame + pageCount) {
+        costs.charge(ALIAS_STEP, index + 1);
+        return targetFrame + (frame - firstFrame);
+      }
+    }
+    costs.charge(ALIAS_STEP, aliases.length);
+    return frame;
   }
 
   /** Host-physical address behind a guest-physical one, undefined where no slot is. Charges the look-up. */
   translate(address: GuestPhysicalAddress, costs: CostSink): HostPhysicalAddress | undefined {
-    const slot = this.find(Math.floor(address / PAGE_SIZE), costs);
-    return slot === undefined ? undefined : this.addressInSlot(slot, address);
+    const frame = this.unalias(Math.floor(address / PAGE_SIZE), costs);
+    const slot = this.find(frame, costs);
+    if (slot === undefined) return undefined;
+    return this.addressInSlot(slot, guestPhysical(frame * PAGE_SIZE + (address % PAGE_SIZE)));
   }
 
   /** As `translate`, without being charged: for observers. */
@@ -137,13 +184,26 @@ export class MemorySlots {
     return hostPhysical(this.toHostPhysical(slot.userspaceAddress + (address - slot.baseFrame * PAGE_SIZE)));
   }
 
-  private check(region: MemoryRegion): void {
+  private publish(slotNumber: number, slot: MemorySlot | undefined): void {
+    const next = [...this.published];
+    next[slotNumber] = slot;
+    while (next.length > 0 && next[next.length - 1] === undefined) next.pop();
+    this.published = Array.from(next);
+    this.lookup = slotLookup(this.policy, this.published);
+  }
+
+  /**
+   * Refuses what __kvm_set_memory_region refuses.
+   * @throws MemoryRegionError
+   */
+  check(region: MemoryRegion): void {
     const { slot, guestPhysicalAddress, sizeInBytes, userspaceAddress } = region;
     const fail = (problem: MemoryRegionProblem, message: string): never => {
       throw new MemoryRegionError(problem, region, `memory slot ${slot}: ${message}`);
     };
-    if (!Number.isInteger(slot) || slot < 0 || slot >= TOTAL_SLOTS)
-      fail('slot-number', `slots are numbered 0 to ${TOTAL_SLOTS - 1}`);
+    const slotCount = USER_SLOTS[this.policy] + PRIVATE_SLOTS;
+    if (!Number.isInteger(slot) || slot < 0 || slot >= slotCount)
+      fail('slot-number', `slots are numbered 0 to ${slotCount - 1}`);
     for (const value of [guestPhysicalAddress, sizeInBytes, userspaceAddress])
       if (value < 0 || value % PAGE_SIZE !== 0) fail('alignment', `${value} is no multiple of ${PAGE_SIZE}`);
     const old = this.published[slot];

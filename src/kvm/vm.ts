@@ -4,6 +4,7 @@ import type { Host } from '../host/host.js';
 import type { PhysicalMemory } from '../memory/physical-memory.js';
 import type { TraceSink } from '../trace/events.js';
 import type { CoalescedMmio } from './coalesced-mmio.js';
+import type { VcpuRequests } from './contracts.js';
 import type { IoBus } from './io-bus.js';
 import type { MemorySlots } from './memory-slots.js';
 import type { ExtendedPageTables } from './mmu/extended-page-tables.js';
@@ -38,6 +39,8 @@ export class Vm {
   readonly mmioBus: IoBus;
   readonly coalescedMmio: CoalescedMmio;
   readonly extendedPageTables: ExtendedPageTables;
+  /** In order of their numbers. */
+  readonly vcpus: VcpuRequests[] = [];
   /** Observers of exits and injections; set before the VM runs. */
   trace: TraceSink = {};
   readonly statistics: VmStatistics = {

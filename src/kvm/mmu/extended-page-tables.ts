@@ -62,15 +62,22 @@ export class ExtendedPageTables {
     this.writeEntry(entryAddress, host, level === 1 ? LEAF : LEAF | EPT_ENTRY.LARGE_PAGE, costs);
   }
 
-  /** Removes every mapping (kvm_mmu_zap_all). The caller invalidates what the processors have cached. */
-  clear(costs: CostSink): void {
+  /**
+   * Removes every mapping (kvm_mmu_zap_all).
+   * @returns what frees the tables: to be called when no processor can be walking them any more
+   */
+  detach(costs: CostSink): () => void {
+    const detached: HostPhysicalAddress[] = [];
     for (let index = 0; index < 512; index++) {
       const entryAddress = hostPhysical(this.root + 8 * index);
       const entry = this.memory.read64(entryAddress);
       if (!isTable(entry)) continue;
-      this.freeTables(tableOf(entry), LEVELS - 1);
+      detached.push(tableOf(entry));
       this.writeEntry(entryAddress, 0, 0, costs);
     }
+    return () => {
+      for (const table of detached) this.freeTables(table, LEVELS - 1);
+    };
   }
 
   private freeTables(table: HostPhysicalAddress, level: number): void {

@@ -2,7 +2,8 @@
 
 import type { CostSink } from '../../host/cost/operations.js';
 import { type GuestPhysicalAddress, guestPhysical, PAGE_SIZE } from '../../memory/addresses.js';
-import type { MemorySlot, MemorySlots } from '../memory-slots.js';
+import type { MemorySlot } from '../memory-slot-lookup.js';
+import type { MemorySlots } from '../memory-slots.js';
 import type { ExtendedPageTables } from './extended-page-tables.js';
 
 const PAGES_PER_LARGE_PAGE = 512;
@@ -30,10 +31,12 @@ export function handleEptViolation(
   costs: CostSink,
 ): 'mapped' | 'no slot' {
   const frame = Math.floor(address / PAGE_SIZE);
-  const slot = slots.find(frame, costs);
+  const target = slots.unalias(frame, costs);
+  const slot = slots.find(target, costs);
   if (slot === undefined) return 'no slot';
-  const large = fitsLargePage(slot, frame);
-  const first = guestPhysical((large ? frame - (frame % PAGES_PER_LARGE_PAGE) : frame) * PAGE_SIZE);
-  tables.map(first, slots.addressInSlot(slot, first), large ? 2 : 1, costs);
+  const large = target === frame && fitsLargePage(slot, frame);
+  const offset = large ? frame % PAGES_PER_LARGE_PAGE : 0;
+  const host = slots.addressInSlot(slot, guestPhysical((target - offset) * PAGE_SIZE));
+  tables.map(guestPhysical((frame - offset) * PAGE_SIZE), host, large ? 2 : 1, costs);
   return 'mapped';
 }

@@ -108,7 +108,7 @@ describe('extended page tables', () => {
     const { memory, pages, tables, costs } = setup();
     for (let page = 0; page < 300; page++)
       tables.map(guestPhysical(page * 0x1230000), hostPhysical(0x5000), 1, costs);
-    tables.clear(costs);
+    tables.detach(costs)();
     expect([...pages.inUse]).toEqual([tables.root]);
     for (let page = 0; page < 300; page++)
       expect(hardwareWalk(memory, tables.pointer, page * 0x1230000)).toBeUndefined();
