@@ -71,7 +71,8 @@ async function runInSlices(
   }
 }
 
-function commandErrorFor(error: unknown, path: string): unknown {
+/** What the user is told about a host error; other errors stay as they are. */
+export function commandErrorFor(error: unknown, path: string): unknown {
   if (error instanceof MachineError) {
     const isOption = error.code === 'option';
     return new CommandError(

@@ -58,22 +58,6 @@ describe('exitscope run', () => {
     expect(result.code, result.talk).toBe(code);
   });
 
-  it('names an instruction that is not implemented, its bytes and its address', () => {
-    const { code, talk } = run('fldpi\nfsin\ncli\nhlt');
-    expect(talk).toBe('exitscope: FSIN (d9 fe) at 0x100002 is not implemented\n');
-    expect(code).toBe(114);
-  });
-
-  it('says what else is not implemented, and where', () => {
-    // A jump into a 32-bit code segment.
-    const gdt = 'gdt: dq 0, 0, 0, 0x00cf9b000000ffff\nregister: dw 31\ndq gdt';
-    const { code, talk } = run(
-      `lgdt [rel register]\npush 0x18\nlea rax, [rel next]\npush rax\no64 retf\nnext: nop\n${gdt}`,
-    );
-    expect(talk).toMatch(/^exitscope: 32-bit code, needed at 0x100013, is not implemented\n$/);
-    expect(code).toBe(114);
-  });
-
   it.each([
     [['run'], 2, "missing required argument 'file'"],
     [['trace', 'none.asm'], 1, "none.asm can't be read: no such file"],
