@@ -3,19 +3,11 @@
 import { GPR } from '../../src/architecture/registers.js';
 import { ENCODINGS, type Encoding, type OperandForm } from '../../src/instruction-set/index.js';
 import { semanticsOf } from '../../src/processor/semantics/index.js';
+import { addressInWindow, faultingAddress } from './addresses.js';
 import { encodeInstruction, type FixedRegisters } from './instruction-bytes.js';
+import { adjustOperands, chooseImmediate, fixImplicitRegisters } from './operand-values.js';
 import { Random } from './random.js';
-import {
-  CODE_PAGE,
-  CODE_START,
-  initialState,
-  MAX_CODE,
-  MEMORY_BASE,
-  MEMORY_SIZE,
-  type TestCase,
-  WINDOW_BASE,
-  WINDOW_SIZE,
-} from './test-case.js';
+import { CODE_START, MAX_CODE, type TestCase } from './test-case.js';
 
 /** Register forms of 0F 0D: no operation by Intel's manual, #UD by AMD's. */
 const VENDOR_SPECIFIC = /^NOP_0F0D/;
@@ -57,29 +49,6 @@ export function generateCases(seed: number, codeSize: 32 | 64): TestCase[] {
   );
 }
 
-/** Room that pushes below and pops above an operand need. */
-const MARGIN = 24;
-/** 256 MiB where the harness has nothing: above its image and heap, below its libraries and stack. */
-const UNMAPPED = 0x6000_0000;
-
-const unmappedAddress = (random: Random): bigint => BigInt(UNMAPPED + random.below(0x1000_0000));
-
-const nonCanonicalAddress = (random: Random): bigint =>
-  (1n << BigInt(random.between(47, 62))) | BigInt(random.below(0x10000));
-
-function addressInWindow(random: Random, sizeInBytes: number, aligned: boolean): bigint {
-  const offset = random.between(MARGIN, WINDOW_SIZE - MARGIN - sizeInBytes);
-  return BigInt(WINDOW_BASE + (aligned ? offset - (offset % sizeInBytes) : offset));
-}
-
-/** An address that faults: nothing there, not canonical, or reaching past the end of memory. */
-function faultingAddress(random: Random, sizeInBytes: number, codeSize: 32 | 64): bigint {
-  const kind = random.pick(codeSize === 64 ? [0, 1, 2] : [0, 2]);
-  if (kind === 0) return unmappedAddress(random);
-  if (kind === 1) return nonCanonicalAddress(random);
-  return BigInt(MEMORY_BASE + MEMORY_SIZE - random.below(sizeInBytes));
-}
-
 const memoryOperand = (encoding: Encoding): OperandForm | undefined =>
   encoding.operands.find(({ slot, memory }) => memory && (slot === 'rm' || slot === 'offset'));
 
@@ -115,198 +84,6 @@ export function generateCase(encoding: Encoding, random: Random, codeSize: 32 | 
   const testCase: TestCase = { code, codeSize, seed, overrides: { registers: fixed, window: new Map() } };
   adjustOperands(encoding, testCase, random, { address, reg, rm });
   return testCase;
-}
-
-const STACK_MNEMONICS = /^(PUSH|POP|CALL|RET|ENTER|LEAVE)/;
-
-/** Values for registers that the instruction uses without naming them. */
-function fixImplicitRegisters(
-  encoding: Encoding,
-  random: Random,
-  fixed: FixedRegisters,
-  faults: boolean,
-  codeSize: 32 | 64,
-): void {
-  const { mnemonic } = encoding;
-  const faultHere = faults && random.chance(50);
-  if (STACK_MNEMONICS.test(mnemonic)) {
-    const address = faultHere ? faultingAddress(random, 8, codeSize) : addressInWindow(random, 8, false);
-    fixed.set(GPR.RSP, address);
-  }
-  if (mnemonic === 'LEAVE')
-    fixed.set(GPR.RBP, faultHere ? faultingAddress(random, 8, codeSize) : addressInWindow(random, 8, false));
-  if (mnemonic === 'ENTER') fixFrame(random, fixed, faultHere, codeSize);
-  if (encoding.family === 'string') {
-    for (const index of [GPR.RSI, GPR.RDI]) fixed.set(index, BigInt(WINDOW_BASE + random.between(100, 140)));
-    // One of them only: which of two faults comes first differs between forms of the same instruction.
-    if (faultHere) fixed.set(random.pick([GPR.RSI, GPR.RDI]), faultingAddress(random, 8, codeSize));
-    const rubbish = random.chance(20) ? random.next64() & ~0xffff_ffffn : 0n;
-    fixed.set(GPR.RCX, BigInt(random.below(10)) | (encoding.repeat !== '' ? 0n : rubbish));
-  }
-  if (mnemonic === 'XLATB') {
-    const accumulator = random.next64();
-    fixed.set(GPR.RAX, accumulator);
-    fixed.set(GPR.RBX, addressInWindow(random, 1, false) - (accumulator & 0xffn));
-  }
-  if (/^(LOOP|J.?CXZ)/.test(mnemonic) && random.chance(60))
-    fixed.set(GPR.RCX, random.pick([0n, 1n, 2n, 0x1_0000_0000n, 0x1_0000_0001n]));
-}
-
-/** RSP and RBP for ENTER: aligned and overlapping displays, or displays apart and anywhere. */
-function fixFrame(random: Random, fixed: FixedRegisters, faults: boolean, codeSize: 32 | 64): void {
-  const overlapping = random.chance(50);
-  const top = overlapping ? 8 * random.between(20, 30) : random.between(100, 120);
-  const frame = overlapping ? random.between(64, 200) : random.between(180, 220);
-  if (!faults) fixed.set(GPR.RSP, BigInt(WINDOW_BASE + top));
-  fixed.set(GPR.RBP, faults ? faultingAddress(random, 8, codeSize) : BigInt(WINDOW_BASE + frame));
-}
-
-/** A branch displacement that leads to an INT3 in front of or behind the code, never back into it. */
-function chooseDisplacement(width: number, random: Random): bigint {
-  const reach = width === 8 ? 0x70 : 0x700;
-  const distance = random.between(16, reach);
-  if (width !== 8 && random.chance(5))
-    return BigInt.asUintN(width, BigInt(random.between(-0x40_0000, 0x40_0000) * 16 - 0x20_0000));
-  return BigInt.asUintN(width, BigInt(random.chance(50) ? distance : -distance));
-}
-
-function chooseImmediate(encoding: Encoding, operand: OperandForm, random: Random): bigint | undefined {
-  if (operand.slot === 'relative') return chooseDisplacement(operand.encodedWidth, random);
-  if (encoding.mnemonic === 'ENTER')
-    return operand.encodedWidth === 16
-      ? BigInt(random.below(40))
-      : BigInt(random.chance(90) ? random.below(6) : random.below(256) & 0xe3);
-  if (encoding.family === 'shift-rotate' && random.chance(40)) return BigInt(random.below(4));
-  return undefined;
-}
-
-interface OperandPlaces {
-  readonly address: bigint | undefined;
-  readonly reg: number;
-  readonly rm: number;
-}
-
-const isInWindow = (address: bigint | undefined, sizeInBytes: number): address is bigint =>
-  address !== undefined &&
-  address >= BigInt(WINDOW_BASE) &&
-  address + BigInt(sizeInBytes) <= BigInt(WINDOW_BASE + WINDOW_SIZE);
-
-function writeWindow(testCase: TestCase, address: bigint, value: bigint, sizeInBytes: number): void {
-  const offset = Number(address) - WINDOW_BASE;
-  for (let index = 0; index < sizeInBytes; index++)
-    testCase.overrides.window.set(offset + index, Number((value >> BigInt(8 * index)) & 0xffn));
-}
-
-/** Mostly an INT3 of the code page, sometimes an address that can't be executed. */
-function branchTarget(random: Random, mayFault: boolean, codeSize: 32 | 64): bigint {
-  if (mayFault && random.chance(15))
-    return codeSize === 32 || random.chance(50) ? unmappedAddress(random) : nonCanonicalAddress(random);
-  return BigInt(CODE_PAGE + (random.chance(50) ? random.between(0x10, 0x7e0) : random.between(0x820, 0xff0)));
-}
-
-/** Around the limits of decimal digits and of their adjustment. */
-const DECIMAL_CORNERS = [0, 5, 6, 9, 0x0a, 0x0f, 0x90, 0x94, 0x99, 0x9a, 0x9f, 0xa0, 0xf9, 0xfa, 0xff];
-
-function chooseDivisor(width: number, random: Random): bigint {
-  const divisor = random.chance(20) ? -1n : random.value64();
-  return BigInt.asUintN(width, divisor) === 0n ? 3n : divisor;
-}
-
-/** A dividend whose quotient lies at the limits of its range, just inside or just outside, or anywhere within. */
-function setDividend(
-  encoding: Encoding,
-  divisor: bigint,
-  random: Random,
-  set: (register: number, value: bigint) => void,
-): void {
-  const signed = encoding.mnemonic === 'IDIV';
-  const width = encoding.operands[0]!.width;
-  const inWidth = signed ? BigInt.asIntN : BigInt.asUintN;
-  const range = 1n << BigInt(width);
-  const least = signed ? -range / 2n : 0n;
-  const corners = [least, least - 1n, least + 1n, least + range - 1n, least + range];
-  const quotient = random.chance(60) ? random.pick(corners) : inWidth(width, random.value64());
-  const by = inWidth(width, divisor);
-  const product = quotient * by;
-  const magnitude = by < 0n ? -by : by;
-  const rest = random.chance(50) ? random.pick([0n, magnitude - 1n]) : random.next64() % magnitude;
-  // The remainder has the sign of the dividend.
-  const near = product < 0n || (product === 0n && quotient < 0n) ? product - rest : product + rest;
-  // The most negative dividend has no positive counterpart.
-  const dividend = random.chance(8) ? (-range * range) / 2n : near;
-  if (width === 8) set(GPR.RAX, BigInt.asUintN(16, dividend) | (random.next64() & ~0xffffn));
-  else {
-    set(GPR.RAX, dividend);
-    set(GPR.RDX, dividend >> BigInt(width));
-  }
-}
-
-/** Changes operand values so that the interesting outcomes occur often enough. */
-function adjustOperands(encoding: Encoding, testCase: TestCase, random: Random, places: OperandPlaces): void {
-  const { codeSize } = testCase;
-  const { registers } = testCase.overrides;
-  const { address, reg, rm } = places;
-  const { mnemonic } = encoding;
-  const width = encoding.operands[0]?.width ?? 0;
-  const state = (): ReturnType<typeof initialState> => initialState(testCase);
-  const setFree = (register: number, value: bigint): void => {
-    if (!registers.has(register)) registers.set(register, BigInt.asUintN(64, value));
-  };
-  const readMemory = (at: bigint, sizeInBytes: number): bigint => {
-    const bytes = state().window.subarray(Number(at) - WINDOW_BASE);
-    let value = 0n;
-    for (let index = sizeInBytes - 1; index >= 0; index--) value = (value << 8n) | BigInt(bytes[index]!);
-    return value;
-  };
-
-  if (mnemonic === 'DIV' || mnemonic === 'IDIV') {
-    if (random.chance(50)) {
-      if (isInWindow(address, width / 8)) {
-        const divisor = chooseDivisor(width, random);
-        writeWindow(testCase, address, divisor, width / 8);
-        setDividend(encoding, divisor, random, setFree);
-      } else if (rm >= 8 || rm === GPR.RBX) {
-        const divisor = chooseDivisor(width, random);
-        setFree(rm, divisor);
-        setDividend(encoding, divisor, random, setFree);
-      }
-    }
-    if (width === 8) setFree(GPR.RAX, random.next64() >> BigInt(random.between(48, 62)));
-    else setFree(GPR.RDX, random.next64() >> BigInt(random.below(64)));
-  }
-  if (encoding.family === 'decimal' && random.chance(70))
-    setFree(GPR.RAX, BigInt(random.below(0x100) * 0x100 + random.pick(DECIMAL_CORNERS)));
-  if (mnemonic === 'CMPXCHG' && random.chance(50)) {
-    if (isInWindow(address, width / 8)) setFree(GPR.RAX, readMemory(address, width / 8));
-    else if (rm >= 0) setFree(GPR.RAX, state().registers[rm]!);
-  }
-  if (mnemonic.startsWith('CMPXCHG') && mnemonic !== 'CMPXCHG' && random.chance(60)) {
-    const half = width / 16;
-    if (isInWindow(address, 2 * half)) {
-      setFree(GPR.RAX, readMemory(address, half));
-      setFree(GPR.RDX, readMemory(address + BigInt(half), half));
-    }
-  }
-  if (/^BT[SRC]?$/.test(mnemonic) && address !== undefined && reg >= 0) {
-    // The bit string starts at the operand; keep the tested word within the window where the address is.
-    const room = isInWindow(address, 8) ? Number(address) - WINDOW_BASE : 0;
-    const byte = random.between(-Math.min(room, 120), Math.min(WINDOW_SIZE - room - 8, 120));
-    const rest = encoding.operandSize === 64 ? 0n : random.next64() << BigInt(encoding.operandSize);
-    const bits = BigInt.asUintN(encoding.operandSize, BigInt(byte * 8 + random.below(8)));
-    setFree(reg, rest | bits);
-  }
-  if (mnemonic === 'JMP' || mnemonic === 'CALL') {
-    // With a bad stack, too, processors differ in which fault of CALL comes first (Intel's manual: the target's).
-    const mayFault = mnemonic === 'JMP' || isInWindow(registers.get(GPR.RSP), 8);
-    const target = branchTarget(random, mayFault, codeSize);
-    if (isInWindow(address, 8)) writeWindow(testCase, address, target, 8);
-    else if (rm === GPR.RSP && mnemonic === 'CALL') registers.set(rm, addressInWindow(random, 8, false));
-    else if (rm >= 0) setFree(rm, target);
-  }
-  if (mnemonic === 'RET') {
-    const top = registers.get(GPR.RSP);
-    if (isInWindow(top, 8)) writeWindow(testCase, top, branchTarget(random, true, codeSize), 8);
-  }
 }
 
 /**

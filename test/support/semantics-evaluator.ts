@@ -17,7 +17,7 @@ import type {
   Width,
 } from '../../src/processor/semantics/context.js';
 import { semanticsOf } from '../../src/processor/semantics/index.js';
-import { I32, I64, type Node } from '../../src/wasm/expression.js';
+import { I32, I64 } from '../../src/wasm/expression.js';
 import {
   CODE_PAGE,
   CODE_PAGE_SIZE,
@@ -32,6 +32,8 @@ import {
   WINDOW_OFFSET,
   WINDOW_SIZE,
 } from '../differential/test-case.js';
+import { evaluatingFlags } from './evaluated-flags.js';
+import { Locals, u64 } from './expression-evaluator.js';
 import type { InstructionDriver } from './instruction-driver.js';
 
 class Fault extends Error {
@@ -43,177 +45,6 @@ class Fault extends Error {
     this.vector = vector;
     this.errorCode = errorCode;
     this.cr2 = cr2;
-  }
-}
-
-const u64 = (value: bigint): bigint => BigInt.asUintN(64, value);
-const s64 = (value: bigint): bigint => BigInt.asIntN(64, value);
-
-/** Operations on 64-bit operands by opcode; comparisons give 0 or 1. */
-function evaluate64(opcode: number, a: bigint, b: bigint): bigint {
-  const count = b & 63n;
-  const truth = (condition: boolean): bigint => (condition ? 1n : 0n);
-  switch (opcode) {
-    case 0x7c:
-      return a + b;
-    case 0x7d:
-      return a - b;
-    case 0x7e:
-      return a * b;
-    case 0x7f:
-      if (b === 0n || (s64(b) === -1n && s64(a) === -(1n << 63n))) throw new Error('wasm would trap');
-      return s64(a) / s64(b);
-    case 0x80:
-      if (b === 0n) throw new Error('wasm would trap');
-      return a / b;
-    case 0x81:
-      if (b === 0n) throw new Error('wasm would trap');
-      return s64(a) % s64(b);
-    case 0x82:
-      if (b === 0n) throw new Error('wasm would trap');
-      return a % b;
-    case 0x83:
-      return a & b;
-    case 0x84:
-      return a | b;
-    case 0x85:
-      return a ^ b;
-    case 0x86:
-      return a << count;
-    case 0x87:
-      return s64(a) >> count;
-    case 0x88:
-      return a >> count;
-    case 0x89:
-      return (a << count) | (a >> (64n - count));
-    case 0x8a:
-      return (a >> count) | (a << (64n - count));
-    case 0x51:
-      return truth(a === b);
-    case 0x52:
-      return truth(a !== b);
-    case 0x53:
-      return truth(s64(a) < s64(b));
-    case 0x54:
-      return truth(a < b);
-    case 0x55:
-      return truth(s64(a) > s64(b));
-    case 0x56:
-      return truth(a > b);
-    case 0x57:
-      return truth(s64(a) <= s64(b));
-    case 0x58:
-      return truth(a <= b);
-    default:
-      throw new Error(`unknown opcode ${opcode.toString(16)}`);
-  }
-}
-
-const ones = (value: bigint): number => value.toString(2).replaceAll('0', '').length;
-
-function evaluateUnary(opcode: number, a: bigint): bigint | undefined {
-  switch (opcode) {
-    case 0x45:
-    case 0x50:
-      return a === 0n ? 1n : 0n;
-    case 0x69:
-    case 0x7b:
-      return BigInt(ones(a));
-    case 0x79:
-      return BigInt(64 - (a === 0n ? 0 : a.toString(2).length));
-    case 0x7a:
-      return a === 0n ? 64n : BigInt((a & -a).toString(2).length - 1);
-    case 0xad:
-      return BigInt.asUintN(32, a);
-    case 0xac:
-      return u64(BigInt.asIntN(32, a));
-    case 0xa7:
-      return BigInt.asUintN(32, a);
-    case 0xc2:
-      return u64(BigInt.asIntN(8, a));
-    case 0xc3:
-      return u64(BigInt.asIntN(16, a));
-    case 0xc4:
-      return u64(BigInt.asIntN(32, a));
-    default:
-      return undefined;
-  }
-}
-
-function evaluate32(opcode: number, first: bigint, second: bigint): number {
-  const a = Number(first) | 0;
-  const b = Number(second) | 0;
-  switch (opcode) {
-    case 0x6a:
-      return a + b;
-    case 0x6b:
-      return a - b;
-    case 0x6c:
-      return Math.imul(a, b);
-    case 0x71:
-      return a & b;
-    case 0x72:
-      return a | b;
-    case 0x73:
-      return a ^ b;
-    case 0x74:
-      return a << b;
-    case 0x75:
-      return a >> b;
-    case 0x76:
-      return a >>> b;
-    case 0x77:
-      return (a << b) | (a >>> (32 - b));
-    case 0x46:
-      return a === b ? 1 : 0;
-    case 0x47:
-      return a !== b ? 1 : 0;
-    case 0x48:
-      return a < b ? 1 : 0;
-    case 0x49:
-      return a >>> 0 < b >>> 0 ? 1 : 0;
-    case 0x4b:
-      return a >>> 0 > b >>> 0 ? 1 : 0;
-    default:
-      throw new Error(`unknown opcode ${opcode.toString(16)}`);
-  }
-}
-
-/** The values of locals, by index. */
-class Locals {
-  readonly #values: bigint[] = [];
-  add(value: bigint): Node {
-    this.#values.push(value);
-    return { kind: 'local', type: 'i64', index: this.#values.length - 1 };
-  }
-  set(node: Node, value: bigint): void {
-    if (node.kind === 'local') this.#values[node.index] = value;
-  }
-  evaluate(node: Node): bigint {
-    switch (node.kind) {
-      case 'constant':
-        return BigInt.asUintN(node.type === 'i32' ? 32 : 64, node.value);
-      case 'local':
-        return this.#values[node.index]!;
-      case 'select':
-        return this.evaluate(node.condition) !== 0n
-          ? this.evaluate(node.whenTrue)
-          : this.evaluate(node.whenFalse);
-      case 'operation': {
-        const [a, b] = node.operands.map((operand) => this.evaluate(operand));
-        if (b === undefined) {
-          const value = evaluateUnary(node.opcode, a!);
-          if (value === undefined) throw new Error(`unknown opcode ${node.opcode.toString(16)}`);
-          return value;
-        }
-        const is32 =
-          (node.opcode >= 0x46 && node.opcode <= 0x4f) || (node.opcode >= 0x67 && node.opcode <= 0x78);
-        if (is32) return BigInt(evaluate32(node.opcode, a!, b) >>> 0);
-        return u64(evaluate64(node.opcode, a!, b));
-      }
-      default:
-        throw new Error(`a semantics function made a ${node.kind}`);
-    }
   }
 }
 
@@ -512,93 +343,4 @@ class EvaluatingContext implements SemanticsContext {
       },
     };
   }
-}
-
-function evaluatingFlags(machine: Machine, evaluate: (value: I32 | I64) => bigint): FlagsContext {
-  const put = (flag: number, on: boolean): void => {
-    machine.rflags = on ? machine.rflags | flag : machine.rflags & ~flag;
-  };
-  const has = (flag: number): I32 => {
-    const value = (machine.rflags & flag) !== 0 ? 1n : 0n;
-    return new I32({ kind: 'constant', type: 'i32', value });
-  };
-  const putResult = (width: number, value: bigint): void => {
-    const low = BigInt.asUintN(width, value);
-    put(RFLAGS.ZF, low === 0n);
-    put(RFLAGS.SF, low >> BigInt(width - 1) !== 0n);
-    put(RFLAGS.PF, ones(low & 0xffn) % 2 === 0);
-  };
-  /** Flags of an addition or subtraction by its carries into each bit. */
-  const arithmetic = (width: number, a: bigint, b: bigint, result: bigint, subtract: boolean): void => {
-    const top = BigInt(width - 1);
-    const low = BigInt.asUintN(width, result);
-    const out = subtract ? (~a & b) | (~(a ^ b) & low) : (a & b) | ((a | b) & ~low);
-    put(RFLAGS.CF, ((out >> top) & 1n) !== 0n);
-    put(RFLAGS.AF, ((a ^ b ^ low) & 0x10n) !== 0n);
-    const overflow = subtract ? (a ^ b) & (a ^ low) : (a ^ low) & (b ^ low);
-    put(RFLAGS.OF, ((overflow >> top) & 1n) !== 0n);
-    putResult(width, result);
-  };
-  const keepingCarry = (change: () => void): void => {
-    const carry = machine.rflags & RFLAGS.CF;
-    change();
-    put(RFLAGS.CF, carry !== 0);
-  };
-  return {
-    afterAdd: (width, a, b, sum) => arithmetic(width, evaluate(a), evaluate(b), evaluate(sum), false),
-    afterSubtract: (width, a, b, difference) =>
-      arithmetic(width, evaluate(a), evaluate(b), evaluate(difference), true),
-    afterIncrement: (width, a, sum) =>
-      keepingCarry(() => arithmetic(width, evaluate(a), 1n, evaluate(sum), false)),
-    afterDecrement: (width, a, difference) =>
-      keepingCarry(() => arithmetic(width, evaluate(a), 1n, evaluate(difference), true)),
-    afterLogic: (width, result) => {
-      putResult(width, evaluate(result));
-      for (const flag of [RFLAGS.CF, RFLAGS.OF, RFLAGS.AF]) put(flag, false);
-    },
-    set: (flags) => {
-      const conditions = (
-        [
-          [RFLAGS.CF, flags.carry],
-          [RFLAGS.OF, flags.overflow],
-          [RFLAGS.AF, flags.adjust],
-          [RFLAGS.ZF, flags.zero],
-          [RFLAGS.SF, flags.sign],
-          [RFLAGS.PF, flags.parity],
-        ] as const
-      ).map(([flag, condition]) => [flag, condition && evaluate(condition)] as const);
-      if (flags.result) putResult(flags.result.width, evaluate(flags.result.value));
-      for (const [flag, value] of conditions) if (value !== undefined) put(flag, value !== 0n);
-    },
-    carry: () => has(RFLAGS.CF),
-    parity: () => has(RFLAGS.PF),
-    adjust: () => has(RFLAGS.AF),
-    zero: () => has(RFLAGS.ZF),
-    sign: () => has(RFLAGS.SF),
-    overflow: () => has(RFLAGS.OF),
-    direction: () => has(RFLAGS.DF),
-    condition: (code) => {
-      const f = (flag: number): boolean => (machine.rflags & flag) !== 0;
-      const less = f(RFLAGS.SF) !== f(RFLAGS.OF);
-      const table = [
-        f(RFLAGS.OF),
-        f(RFLAGS.CF),
-        f(RFLAGS.ZF),
-        f(RFLAGS.CF) || f(RFLAGS.ZF),
-        f(RFLAGS.SF),
-        f(RFLAGS.PF),
-        less,
-        less || f(RFLAGS.ZF),
-      ];
-      const value = table[code >> 1] !== ((code & 1) === 1) ? 1n : 0n;
-      return new I32({ kind: 'constant', type: 'i32', value });
-    },
-    image: () => {
-      const value = BigInt(machine.rflags | RFLAGS.FIXED | RFLAGS.IF);
-      return new I64({ kind: 'constant', type: 'i64', value });
-    },
-    load: (image, mask) => {
-      machine.rflags = (machine.rflags & ~mask) | (Number(evaluate(image) & 0xffff_ffffn) & mask);
-    },
-  };
 }
