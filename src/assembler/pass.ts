@@ -142,7 +142,8 @@ export class Pass implements ExpressionEnvironment {
     if (entry?.failed) throw new AssemblyError('', '', token);
     if (entry?.external !== undefined) return addressValue(entry.external, 0n);
     if (entry?.value !== undefined) {
-      if (entry.value.unknown && this.number > 1)
+      const isReported = entry.reportedInPass === this.number || this.assembly.incomplete;
+      if (entry.value.unknown && this.number > 1 && !isReported)
         this.report('error', 'circular-definition', `symbol '${token.text}' depends on itself`, token, true);
       return entry.value;
     }
@@ -167,6 +168,8 @@ export class Pass implements ExpressionEnvironment {
     }
     symbols.define(name, value, this.number, isConstant, { file, line });
     entry.failed = false;
+    // Whatever the value lacks has been reported with this line.
+    if (value.unknown) entry.reportedInPass = this.number;
     if (!isConstant) this.scope.enter(name);
   }
 

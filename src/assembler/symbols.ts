@@ -19,6 +19,8 @@ export interface SymbolEntry {
   value: Value | undefined;
   /** The pass that defined it last; 0 while it is only referred to or declared. */
   definedInPass: number;
+  /** Pass that has already complained about the symbol's missing value. */
+  reportedInPass: number;
   /** Its definition was in error: references say nothing more about it. */
   failed: boolean;
   isConstant: boolean;
@@ -66,6 +68,7 @@ export class SymbolTable {
         order: 0,
         value: undefined,
         definedInPass: 0,
+        reportedInPass: 0,
         failed: false,
         isConstant: false,
         isGlobal: false,
