@@ -12,7 +12,16 @@ export {
 export { DecodeStatus, decode, sweep } from './decoder/index.js';
 export { formatInstruction } from './disassembler/index.js';
 export { Instruction } from './instruction-set/index.js';
-export { DEFAULT_ERA, ERAS, type Era, IMPLEMENTED, type Policies, PolicyError } from './kvm/policies.js';
+export {
+  DEFAULT_ERA,
+  ERAS,
+  type Era,
+  IMPLEMENTED,
+  MECHANISMS,
+  type Mechanism,
+  type Policies,
+  PolicyError,
+} from './kvm/policies.js';
 export { createVm } from './machine/create-vm.js';
 export { describeInstruction } from './machine/describe-instruction.js';
 export type { GuestImage, ImageSegment } from './machine/guest-image.js';

@@ -3,32 +3,30 @@
  * created; an era is a bundle of them, named after the kernel release whose behaviour it reproduces.
  */
 
-/** Every alternative of every mechanism that exists in the history of KVM and in this project's plan. */
-export interface Policies {
-  /** STAR, LSTAR, CSTAR, SYSCALL_MASK (and EFER): 26bb0981b3ff "KVM: VMX: Use shared msr infrastructure". */
-  readonly syscallMsrs: 'eager' | 'shared';
-  /** What protects memory slots and I/O buses against changes during an exit. */
-  readonly slotsProtection: 'rwsem' | 'srcu' | 'srcu-expedited';
-  /** Who owns the guest's CR0.TS: edcafe3c5a06 "Give the guest ownership of cr0.ts when the fpu is active". */
-  readonly taskSwitchedFlag: 'trapped' | 'guest-owned';
-  /** How the registers of the host task's FPU are kept: 7cf30855e02b uses unlazy_fpu. */
-  readonly hostFpu: 'unconditional' | 'unlazy-as-shipped' | 'unlazy-as-intended' | 'eager';
-  /** When events are looked for before VM entry. */
-  readonly eventInjection: 'every-entry' | 'on-request';
-  /** How an OUT is turned into a port access. */
-  readonly portOutput: 'exit-qualification' | 'fast-path';
-  /** How an in-kernel device is found: 743eeb0b01d2 "KVM: Intelligent device lookup on I/O bus". */
-  readonly busSearch: 'linear' | 'sorted';
-  /** Entries of an I/O bus (NR_IOBUS_DEVS): 2.6.32, 2.6.35 to 2.6.37, later. */
-  readonly busCapacity: '6' | '200' | '1000';
-  /** How an access to the xAPIC page is understood. */
-  readonly apicAccess: 'emulated' | 'fast-eoi';
-  /** How a guest frame's memory slot is found: d4ae84a02bc6 (last used), 9c1a5d38780e (sorted). */
-  readonly memorySlotLookup: 'linear' | 'last-used' | 'sorted';
-  readonly exitDispatch: 'full-loop' | 'fast-path';
-}
+import type { Mechanism, Policies } from './mechanisms.js';
 
-export type Mechanism = keyof Policies;
+export { MECHANISMS, type Mechanism, type Policies } from './mechanisms.js';
+
+/**
+ * The alternatives that really run, first the default. Those of `MECHANISMS` that are missing here are refused, and eras
+ * use what came before them.
+ */
+export const IMPLEMENTED: { readonly [M in Mechanism]: readonly Policies[M][] } = {
+  syscallMsrs: ['eager', 'shared'],
+  slotsProtection: ['rwsem'],
+  taskSwitchedFlag: ['trapped', 'guest-owned'],
+  hostFpu: ['unconditional', 'unlazy-as-intended'],
+  hostCr0: ['every-entry'],
+  vmcsTraffic: ['2.6.32'],
+  eventInjection: ['every-entry'],
+  portOutput: ['exit-qualification', 'fast-path'],
+  busSearch: ['linear', 'sorted'],
+  busCapacity: ['6', '200', '1000'],
+  apicAccess: ['emulated'],
+  memorySlotLookup: ['linear', 'last-used', 'sorted'],
+  instructionEmulation: ['full', 'decode-cache', 'lean'],
+  exitDispatch: ['full-loop'],
+};
 
 /** The behaviour of Linux 2.6.32 (2009), before the talk's improvements. */
 const LINUX_2_6_32: Policies = {
@@ -36,33 +34,67 @@ const LINUX_2_6_32: Policies = {
   slotsProtection: 'rwsem',
   taskSwitchedFlag: 'trapped',
   hostFpu: 'unconditional',
+  hostCr0: 'every-entry',
+  vmcsTraffic: '2.6.32',
   eventInjection: 'every-entry',
   portOutput: 'exit-qualification',
   busSearch: 'linear',
   busCapacity: '6',
   apicAccess: 'emulated',
   memorySlotLookup: 'linear',
+  instructionEmulation: 'full',
   exitDispatch: 'full-loop',
 };
 
-export const ERAS = { '2.6.32': LINUX_2_6_32 } as const satisfies Record<string, Policies>;
+/** What each later era changed; it keeps the rest of the era before it. */
+const LINUX_2_6_35: Policies = inEra(LINUX_2_6_32, {
+  syscallMsrs: 'shared',
+  slotsProtection: 'srcu-expedited',
+  taskSwitchedFlag: 'guest-owned',
+  vmcsTraffic: '2.6.35',
+  portOutput: 'fast-path',
+  busCapacity: '200',
+});
+const LINUX_2_6_37: Policies = inEra(LINUX_2_6_35, {
+  hostFpu: 'unlazy-as-shipped',
+  hostCr0: 'once',
+  vmcsTraffic: '2.6.37',
+  eventInjection: 'on-request',
+});
+const LINUX_3: Policies = inEra(LINUX_2_6_37, {
+  taskSwitchedFlag: 'guest-owned-counted',
+  hostFpu: 'unlazy-as-intended',
+  busSearch: 'sorted',
+  busCapacity: '1000',
+  apicAccess: 'fast-eoi',
+  memorySlotLookup: 'sorted',
+});
+const LINUX_6: Policies = inEra(LINUX_3, {
+  taskSwitchedFlag: 'guest-owned',
+  hostFpu: 'eager',
+  vmcsTraffic: 'on-demand',
+  instructionEmulation: 'full',
+  exitDispatch: 'fast-path',
+});
+
+/** Bundles by the kernel release whose behaviour they reproduce; 3.x also has what came in 4.0 and 4.1. */
+export const ERAS = {
+  '2.6.32': LINUX_2_6_32,
+  '2.6.35': LINUX_2_6_35,
+  '2.6.37': LINUX_2_6_37,
+  '3.x': LINUX_3,
+  '6.x': LINUX_6,
+} as const satisfies Record<string, Policies>;
 export type Era = keyof typeof ERAS;
 export const DEFAULT_ERA: Era = '2.6.32';
 
-/** The alternatives that really run, first the default. */
-export const IMPLEMENTED: { readonly [M in Mechanism]: readonly Policies[M][] } = {
-  syscallMsrs: ['eager', 'shared'],
-  slotsProtection: ['rwsem'],
-  taskSwitchedFlag: ['trapped', 'guest-owned'],
-  hostFpu: ['unconditional', 'unlazy-as-intended'],
-  eventInjection: ['every-entry'],
-  portOutput: ['exit-qualification', 'fast-path'],
-  busSearch: ['linear', 'sorted'],
-  busCapacity: ['6', '200', '1000'],
-  apicAccess: ['emulated'],
-  memorySlotLookup: ['linear', 'last-used', 'sorted'],
-  exitDispatch: ['full-loop'],
-};
+/** An era's policies; an alternative that does not run leaves the one before it in force. */
+function inEra(before: Policies, changes: Partial<Policies>): Policies {
+  const running = Object.entries(changes).filter(([mechanism, alternative]) =>
+    (IMPLEMENTED[mechanism as Mechanism] as readonly string[]).includes(alternative),
+  );
+  return { ...before, ...Object.fromEntries(running) };
+}
 
 /** A policy that was asked for does not exist, or does not run yet. */
 export class PolicyError extends Error {
