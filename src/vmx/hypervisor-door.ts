@@ -55,6 +55,12 @@ export class HypervisorDoor {
   vmwriteNumber(field: number, value: number): void {
     this.vmx.vmwriteNumber(field, value);
   }
+  vmreadWords(field: number, words: Int32Array): void {
+    this.vmx.vmreadWords(field, words);
+  }
+  vmwriteWords(field: number, words: Int32Array): void {
+    this.vmx.vmwriteWords(field, words);
+  }
   /** True: the processor is in non-root operation. False: a VM exit took place, a failed entry among them. */
   vmlaunch(): boolean {
     this.require('VMLAUNCH', this.vmx.vmlaunch());

@@ -4,90 +4,46 @@
  */
 
 import { isCanonical } from '../architecture/canonical-address.js';
-import { EFER } from '../architecture/control-registers.js';
-import { EXIT_CONTROL, PRIMARY, SECONDARY } from '../architecture/vmx/controls.js';
 import { INVEPT_TYPE, INVVPID_TYPE } from '../architecture/vmx/ept.js';
-import { EXIT_REASON } from '../architecture/vmx/exit-reasons.js';
 import { INSTRUCTION_ERROR } from '../architecture/vmx/instruction-errors.js';
-import { fieldName, VMCS } from '../architecture/vmx/vmcs-fields.js';
+import { fieldName, fieldWidthInBits, VMCS } from '../architecture/vmx/vmcs-fields.js';
 import { PHYSICAL_ADDRESS_WIDTH, VMCS_REVISION_IDENTIFIER } from '../architecture/vmx/vmx-capabilities.js';
 import { hostPhysical } from '../memory/addresses.js';
-import type { PhysicalMemory } from '../memory/physical-memory.js';
-import { GuestFault, type ProcessorCore } from '../processor/core.js';
-import { injectEvent } from '../processor/events/delivery.js';
-import { STATE } from '../processor/state/layout.js';
-import { readMsr, writeMsr } from '../processor/system/msr-registers.js';
-import { injectsEvent } from './entry/check-controls.js';
+import type { ProcessorCore } from '../processor/core.js';
 import { describeEntryFailure, type EntryFailure } from './entry/entry-rule.js';
-import { hasExitControl } from './entry/field-tests.js';
-import { eventToInject } from './entry/inject-event.js';
-import { loadGuestState } from './entry/load-guest-state.js';
-import { checkControlsAndHost, checkGuest } from './entry/vm-entry.js';
-import { GuestPhysicalTranslation } from './ept/guest-physical-translation.js';
-import type { ExitInformation } from './exit/exit-information.js';
-import { VmExits } from './exit/vm-exit.js';
-import { ExecutionControls } from './intercepts/execution-controls.js';
-import { NonRootOperation } from './intercepts/non-root-operation.js';
-import { loadMsrs, type MsrAccess } from './msr-areas.js';
-import { type StateWords, stateWords } from './state-transfer.js';
-import { TranslationTags } from './translation-tags.js';
+import { VmEntries } from './vm-entries.js';
 import { Vmcs, VmxMisuseError } from './vmcs.js';
-import { ALL_GROUPS, GROUP, LAUNCH_STATE, REGION_WORD } from './vmcs-layout.js';
+import { ALL_GROUPS, LAUNCH_STATE, REGION_WORD } from './vmcs-layout.js';
 import { VM_FAIL_INVALID, VM_SUCCEED, type VmxResult } from './vmx-result.js';
-
-const GENERAL_PROTECTION = 13;
-
-/** RDMSR and WRMSR of the processor itself. */
-const PROCESSOR_MSRS: MsrAccess = {
-  read(core, index) {
-    const value = readMsr(core, index);
-    if (value === undefined) throw new GuestFault(GENERAL_PROTECTION, 0);
-    return value;
-  },
-  write(core, index, value) {
-    if (!writeMsr(core, index, value)) throw new GuestFault(GENERAL_PROTECTION, 0);
-  },
-};
 
 const REGION_SIZE = 4096;
 const NO_POINTER = -1;
 
 export class VirtualMachineExtensions {
-  /** Why the last VM entry failed; undefined when it did not. */
-  lastEntryFailure: EntryFailure | undefined;
   /** The current VMCS; for observers. */
   readonly vmcs: Vmcs;
   private readonly core: ProcessorCore;
-  private readonly state: StateWords;
-  private readonly controls = new ExecutionControls();
-  private readonly nonRoot: NonRootOperation;
-  private readonly translation: GuestPhysicalTranslation;
-  private readonly tags: TranslationTags;
-  private readonly exits: VmExits;
-  private readonly environment: { readonly memory: PhysicalMemory; hostInLongMode: boolean };
-  /** EPT or the APIC-access page are in use. */
-  private usesTranslation = false;
+  private readonly entries: VmEntries;
   /** Host-physical address of the VMXON region, -1 outside of VMX operation. */
   private vmxonPointer = NO_POINTER;
 
   constructor(core: ProcessorCore) {
     this.core = core;
     this.vmcs = new Vmcs(core.memory);
-    this.environment = { memory: core.memory, hostInLongMode: false };
-    this.state = stateWords(core.state);
-    this.tags = new TranslationTags(core, this.state.words);
-    this.translation = new GuestPhysicalTranslation(core.memory, () => core.eventInDelivery);
-    this.exits = new VmExits(core, this.vmcs, this.state, PROCESSOR_MSRS, () => this.leaveNonRoot());
-    this.nonRoot = new NonRootOperation(core, this.controls, (information) => this.exit(information));
+    this.entries = new VmEntries(core, this.vmcs, (error) => this.fail(error));
   }
 
+  /** Why the last VM entry failed; undefined when it did not. */
+  get lastEntryFailure(): EntryFailure | undefined {
+    return this.entries.lastEntryFailure;
+  }
   /** Between VMXON and VMXOFF. */
   get active(): boolean {
     return this.vmxonPointer !== NO_POINTER;
   }
   /** VM exits so far. */
   get exitCount(): number {
-    return this.exits.count;
+    return this.entries.exits.count;
   }
   /** Host-physical address of the current VMCS, -1 without. */
   get currentVmcs(): number {
@@ -179,17 +135,34 @@ export class VirtualMachineExtensions {
     if (this.vmcs.base < 0) throw new VmxMisuseError(`VMWRITE of ${fieldName(field)} without current VMCS`);
     this.vmcs.writeNumber(field, value);
   }
+  /** VMREAD of a field of 64 bits into two 32-bit words, low one first, without a big integer. */
+  vmreadWords(field: number, words: Int32Array): void {
+    this.requireWide('VMREAD', field);
+    words[0] = this.vmcs.low(field);
+    words[1] = this.vmcs.high(field);
+  }
+  /** VMWRITE of a field of 64 bits from two 32-bit words, low one first. */
+  vmwriteWords(field: number, words: Int32Array): void {
+    this.requireWide('VMWRITE', field);
+    if (Vmcs.isReadOnly(field)) throw new VmxMisuseError(`VMWRITE of read-only field ${fieldName(field)}`);
+    this.vmcs.store64(field, words[0]!, words[1]!);
+  }
+
+  private requireWide(instruction: string, field: number): void {
+    if (this.vmcs.base < 0 || !Vmcs.supports(field) || fieldWidthInBits(field) !== 64)
+      throw new VmxMisuseError(`${instruction} of ${fieldName(field)} as two words fails`);
+  }
 
   /**
    * VMLAUNCH. After `ok` the processor is in VMX non-root operation, unless the VM entry failed on its guest state or led
    * to a VM exit at once: then `core.intercepts` is null and the exit reason says why.
    */
   vmlaunch(): VmxResult {
-    return this.enter(LAUNCH_STATE.CLEAR, INSTRUCTION_ERROR.VMLAUNCH_NON_CLEAR_VMCS);
+    return this.entries.enter(LAUNCH_STATE.CLEAR, INSTRUCTION_ERROR.VMLAUNCH_NON_CLEAR_VMCS);
   }
   /** VMRESUME; as `vmlaunch`. */
   vmresume(): VmxResult {
-    return this.enter(LAUNCH_STATE.LAUNCHED, INSTRUCTION_ERROR.VMRESUME_NON_LAUNCHED_VMCS);
+    return this.entries.enter(LAUNCH_STATE.LAUNCHED, INSTRUCTION_ERROR.VMRESUME_NON_LAUNCHED_VMCS);
   }
 
   /**
@@ -200,9 +173,9 @@ export class VirtualMachineExtensions {
     this.requireActive('INVEPT');
     if (type !== INVEPT_TYPE.SINGLE_CONTEXT && type !== INVEPT_TYPE.GLOBAL)
       return this.fail(INSTRUCTION_ERROR.INVALID_OPERAND_TO_INVEPT_INVVPID);
-    if (type === INVEPT_TYPE.GLOBAL) this.translation.invalidateAll();
-    else this.translation.invalidate(Number(eptPointer & ~0xfffn));
-    this.tags.invalidate();
+    if (type === INVEPT_TYPE.GLOBAL) this.entries.translation.invalidateAll();
+    else this.entries.translation.invalidate(Number(eptPointer & ~0xfffn));
+    this.entries.tags.invalidate();
     return VM_SUCCEED;
   }
 
@@ -214,7 +187,7 @@ export class VirtualMachineExtensions {
       return this.fail(invalid);
     if (type !== INVVPID_TYPE.ALL_CONTEXTS && vpid === 0) return this.fail(invalid);
     if (type === INVVPID_TYPE.INDIVIDUAL_ADDRESS && !isCanonical(linearAddress)) return this.fail(invalid);
-    this.tags.invalidate();
+    this.entries.tags.invalidate();
     return VM_SUCCEED;
   }
 
@@ -232,126 +205,7 @@ export class VirtualMachineExtensions {
 
   /** Translations must not outlive an entry or exit when code of the same processor also runs as the host. */
   hostRunsOnProcessor(): void {
-    this.tags.shareWithHost();
-  }
-
-  private enter(launchState: number, wrongState: number): VmxResult {
-    const { core, vmcs } = this;
-    this.lastEntryFailure = undefined;
-    if (vmcs.base < 0) return VM_FAIL_INVALID;
-    if (core.interruptShadow === 'mov-ss') return this.fail(INSTRUCTION_ERROR.ENTRY_EVENTS_BLOCKED_BY_MOV_SS);
-    if (vmcs.header(REGION_WORD.LAUNCH_STATE) !== launchState) return this.fail(wrongState);
-
-    this.noteHostMode();
-    const { environment } = this;
-    const { dirty } = vmcs;
-    const invalid = checkControlsAndHost(vmcs, environment, dirty);
-    if (invalid !== undefined) {
-      this.lastEntryFailure = invalid;
-      return this.fail(
-        invalid.stage === 'controls'
-          ? INSTRUCTION_ERROR.ENTRY_INVALID_CONTROL_FIELDS
-          : INSTRUCTION_ERROR.ENTRY_INVALID_HOST_STATE_FIELDS,
-      );
-    }
-    if ((dirty & (GROUP.HOST | GROUP.EXIT_CONTROLS)) !== 0) this.exits.hostChanged();
-    const unfit = checkGuest(vmcs, environment, dirty);
-    if (unfit !== undefined) {
-      this.lastEntryFailure = unfit;
-      this.exits.entryFailed(EXIT_REASON.INVALID_STATE, unfit.qualification);
-      return VM_SUCCEED;
-    }
-    vmcs.dirty = 0;
-    if ((dirty & (GROUP.EXECUTION_CONTROLS | GROUP.EXECUTION_VALUES)) !== 0) this.loadControls();
-    loadGuestState(core, vmcs, this.state);
-    const failedEntry = loadMsrs(
-      core,
-      vmcs,
-      PROCESSOR_MSRS,
-      VMCS.VM_ENTRY_MSR_LOAD_ADDRESS,
-      VMCS.VM_ENTRY_MSR_LOAD_COUNT,
-    );
-    if (failedEntry !== 0) return this.msrLoadFailed(failedEntry);
-    vmcs.setLaunchState(LAUNCH_STATE.LAUNCHED);
-    this.beginNonRoot();
-    this.afterEntry();
-    return VM_SUCCEED;
-  }
-
-  private msrLoadFailed(failedEntry: number): VmxResult {
-    this.lastEntryFailure = {
-      stage: 'msr-load',
-      section: '26.4 Loading MSRs',
-      rule: `entry ${failedEntry} of the VM-entry MSR-load area must be loadable by WRMSR`,
-      field: fieldName(VMCS.VM_ENTRY_MSR_LOAD_ADDRESS),
-      value: this.vmcs.value(VMCS.VM_ENTRY_MSR_LOAD_ADDRESS),
-      qualification: failedEntry,
-    };
-    this.exits.entryFailed(EXIT_REASON.MSR_LOAD_FAIL, failedEntry);
-    return VM_SUCCEED;
-  }
-
-  /** Some checks depend on the mode in which VM entry is attempted. */
-  private noteHostMode(): void {
-    const hostInLongMode = (this.state.words[STATE.EFER >> 2]! & EFER.LMA) !== 0;
-    if (hostInLongMode === this.environment.hostInLongMode) return;
-    this.environment.hostInLongMode = hostInLongMode;
-    this.vmcs.dirty |= GROUP.HOST;
-  }
-
-  private loadControls(): void {
-    const { controls } = this;
-    controls.load(this.vmcs);
-    const virtualizesApic = controls.hasSecondary(SECONDARY.VIRTUALIZE_APIC_ACCESSES);
-    this.usesTranslation = controls.eptRoot >= 0 || virtualizesApic;
-    this.translation.use({
-      eptRoot: controls.eptRoot,
-      apicAccessPage: virtualizesApic ? controls.apicAccessPage : -1,
-      virtualApicPage: controls.hasPrimary(PRIMARY.USE_TPR_SHADOW) ? controls.virtualApicPage : -1,
-    });
-  }
-
-  private beginNonRoot(): void {
-    const { core, nonRoot } = this;
-    nonRoot.acknowledges = hasExitControl(this.vmcs, EXIT_CONTROL.ACKNOWLEDGE_INTERRUPT_ON_EXIT);
-    core.intercepts = nonRoot;
-    core.secondLevel = this.usesTranslation ? this.translation : null;
-    this.tags.enter(this.controls);
-    core.caches.modeChanged();
-  }
-
-  /** Event injection (26.6) and what may follow a VM entry at once (26.7). */
-  private afterEntry(): void {
-    const { core, vmcs, controls, nonRoot } = this;
-    if (injectsEvent(vmcs)) {
-      const event = eventToInject(vmcs);
-      // Delivery ends the HLT state and blocking by STI or MOV SS.
-      core.halted = false;
-      core.interruptShadow = 'none';
-      injectEvent(core, event);
-      return;
-    }
-    if (
-      controls.hasPrimary(PRIMARY.USE_TPR_SHADOW) &&
-      controls.hasSecondary(SECONDARY.VIRTUALIZE_APIC_ACCESSES) &&
-      nonRoot.tprBelowThreshold()
-    ) {
-      this.exit({ reason: EXIT_REASON.TPR_BELOW_THRESHOLD });
-      return;
-    }
-    if (nonRoot.nmiWindowExiting && !core.nmiBlocked && core.interruptShadow === 'none') nonRoot.nmiWindow();
-  }
-
-  private exit(information: ExitInformation): void {
-    this.tags.note();
-    this.exits.exit(information);
-  }
-
-  private leaveNonRoot(): void {
-    const { core } = this;
-    core.intercepts = null;
-    core.secondLevel = null;
-    this.tags.leave();
+    this.entries.tags.shareWithHost();
   }
 
   private requireActive(instruction: string): void {

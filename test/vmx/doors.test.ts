@@ -32,6 +32,18 @@ describe('VMREAD and VMWRITE as numbers', () => {
     }
   });
 
+  it('are also to be had as two words', () => {
+    const { vmx } = createVmxMachine();
+    const words = Int32Array.of(0x12345678, -0x7fffffff);
+    vmx.vmwriteWords(VMCS.GUEST_RIP, words);
+    expect(vmx.vmread(VMCS.GUEST_RIP)).toBe(0x8000000112345678n);
+    const read = new Int32Array(2);
+    vmx.vmreadWords(VMCS.GUEST_RIP, read);
+    expect(read).toEqual(words);
+    expect(() => vmx.vmreadWords(VMCS.GUEST_CS_LIMIT, read)).toThrow(VmxMisuseError);
+    expect(() => vmx.vmwriteWords(VMCS.EXIT_QUALIFICATION, read)).toThrow(VmxMisuseError);
+  });
+
   it('refuse what they can not do', () => {
     const { vmx } = createVmxMachine();
     vmx.vmwrite(VMCS.GUEST_RIP, 0xffffffff80000000n);
