@@ -5,6 +5,7 @@ import { ExpressionParser } from './expression.js';
 import { emitValue } from './field-emitter.js';
 import { floatBits, isFloatToken } from './float-literals.js';
 import type { Pass } from './pass.js';
+import { appendCopies, isPositionIndependent } from './repetition.js';
 import { keywordText, operatorText, type Token } from './token.js';
 import type { TokenCursor } from './token-cursor.js';
 import { requireScalar } from './value.js';
@@ -98,16 +99,32 @@ function emitString(pass: Pass, cursor: TokenCursor, unit: number): boolean {
 
 const MAXIMUM_DUP_DEPTH = 20;
 
+/** Moves behind the parenthesis that closes the one just read. */
+function skipParentheses(cursor: TokenCursor, open: Token | undefined): void {
+  for (let depth = 1; depth > 0; ) {
+    const token = cursor.next();
+    if (token === undefined) fail('expression', "missing ')' of DUP", open);
+    const operator = operatorText(token);
+    depth += operator === '(' ? 1 : operator === ')' ? -1 : 0;
+  }
+}
+
 /** `count dup (items)`: the items stand once for each count. */
 function emitRepeated(pass: Pass, cursor: TokenCursor, unit: number, count: number, depth: number): void {
   const open = cursor.peek();
   if (!cursor.takeOperator('(')) fail('expression', "'(' expected after DUP", open ?? cursor.last());
+  if (count === 0) {
+    skipParentheses(cursor, open);
+    return;
+  }
   const start = cursor.position;
   const before = pass.offset;
   emitItems(pass, cursor, unit, depth + 1);
   if (!cursor.takeOperator(')')) fail('expression', "missing ')' of DUP", cursor.peek() ?? open);
   const end = cursor.position;
   if (count > 1) pass.checkCount(BigInt(count) * BigInt(pass.offset - before), 'size of DUP', open);
+  const items = cursor.tokens.slice(start, end - 1);
+  if (count > 1 && isPositionIndependent(items) && appendCopies(pass, before, count - 1, open)) return;
   for (let repetition = 1; repetition < count; repetition++) {
     cursor.position = start;
     pass.countStatement();

@@ -11,6 +11,7 @@ import { type EncodingContext, NO_PREFIXES, type Prefixes } from './instruction-
 import { rowsOfMnemonic } from './mnemonic-forms.js';
 import { parseOperands } from './operand-parser.js';
 import type { Pass } from './pass.js';
+import { appendCopies, isPositionIndependent } from './repetition.js';
 import { keywordText, operatorText, type Token } from './token.js';
 import { TokenCursor } from './token-cursor.js';
 import { requireScalar } from './value.js';
@@ -156,36 +157,19 @@ function assembleOnce(pass: Pass, cursor: TokenCursor): void {
 /** Largest number of repetitions of a statement that must be assembled one by one. */
 const MAXIMUM_REPETITIONS = 1_000_000;
 
-/** Every repetition is the same: nothing in it depends on where it stands. */
-function isPositionIndependent(tokens: readonly Token[]): boolean {
-  const first = keywordText(tokens[0]);
-  const data = Object.hasOwn(DATA_UNITS, first) || Object.hasOwn(RESERVE_UNITS, first) || tokens.length === 1;
-  return (
-    data &&
-    !tokens.some(
-      (token) => token.text.startsWith('$') || (token.kind === 'identifier' && token !== tokens[0]),
-    )
-  );
-}
-
 function repeat(pass: Pass, cursor: TokenCursor, count: number, token: Token): void {
   const start = cursor.position;
   const statement = cursor.rest();
   const before = pass.offset;
   if (count > 0) assembleOnce(pass, cursor);
-  const { section } = pass;
-  if (count > 1 && section !== undefined && !section.nobits && isPositionIndependent(statement)) {
-    const bytes = section.bytes.slice(before);
-    pass.checkCount(BigInt(count) * BigInt(bytes.length), 'the size of TIMES', token);
-    if (bytes.length === 1) {
-      pass.fill(count - 1, bytes[0]);
-      return;
-    }
-    const all = new Uint8Array(bytes.length * (count - 1));
-    for (let offset = 0; offset < all.length; offset += bytes.length) all.set(bytes, offset);
-    pass.emit(all);
+  const isData = Object.hasOwn(DATA_UNITS, keywordText(statement[0])) || statement.length === 1;
+  if (
+    count > 1 &&
+    isData &&
+    isPositionIndependent(statement.slice(1)) &&
+    appendCopies(pass, before, count - 1, token)
+  )
     return;
-  }
   if (count > MAXIMUM_REPETITIONS) fail('too-long', `TIMES ${count} is too large`, token);
   for (let repetition = 1; repetition < count; repetition++) {
     cursor.position = start;

@@ -286,7 +286,7 @@ export class Preprocessor implements FlowSurroundings {
     const { macro, lines, isRepetition, repetitions } = this.definition as BlockDefinition;
     this.definition = undefined;
     const { expansion, invocation } = this.frame;
-    if (isRepetition && repetitions > 0)
+    if (isRepetition && repetitions > 0 && lines.length > 0)
       this.pushFrame({ kind: 'repetition', lines, expansion, invocation, remaining: repetitions - 1 });
     if (macro !== undefined) this.multiLineMacros.define({ ...macro, body: lines });
   }

@@ -24,5 +24,6 @@
         dw ?
         dd 3 dup (1, 2), 4 dup (?), 2 dup (3 dup (5), 6)
         db 2 dup ('ab', 0)
+        db 0 dup (1, 2, (3)), 1 dup (4), 3 dup ('a', 5), 2 dup ($-$$)
         dd 5 , 6;comment
         db ';', "#" ; comment with 'quotes
