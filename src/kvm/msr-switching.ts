@@ -5,7 +5,7 @@
 
 import { EFER } from '../architecture/control-registers.js';
 import { MSR } from '../architecture/msrs.js';
-import { sharedMsrsOf } from './shared-msrs.js';
+import { releaseSharedMsrs, sharedMsrsOf } from './shared-msrs.js';
 import type { Vcpu } from './vcpu.js';
 import type { SwitchedMsr } from './vmx-state.js';
 
@@ -16,7 +16,7 @@ export interface MsrSwitching {
   saveGuestFirst(vcpu: Vcpu): void;
   /** Part of __vmx_load_host_state, after TR. */
   toHost(vcpu: Vcpu): void;
-  /** Chooses the live MSRs after the guest's mode or EFER changed (setup_msrs). */
+  /** Whether the MSR matters in the guest's present mode; also sets which of its bits do (setup_msrs). */
   isLive(vcpu: Vcpu, msr: SwitchedMsr): boolean;
 }
 
@@ -37,9 +37,11 @@ function liveInLongMode(vcpu: Vcpu, msr: SwitchedMsr): boolean {
 const eager: MsrSwitching = {
   toGuest(vcpu) {
     const { cpu, vmx } = vcpu;
+    // Values that a VM with shared MSRs left behind: this one gives back what it takes for the host's.
+    releaseSharedMsrs(vcpu.hostCpu);
     if (vcpu.longModeActive) vmx.switchedMsr(MSR.KERNEL_GS_BASE)!.hostValue = cpu.rdmsr(MSR.KERNEL_GS_BASE);
     for (const msr of vmx.liveMsrs) cpu.wrmsr(msr.index, msr.guestValue);
-    const efer = vmx.switchedMsr(MSR.EFER)!;
+    const { efer } = vmx;
     const ignored = ignoredEferBits(efer.guestValue);
     if (((efer.guestValue ^ efer.hostValue) & ~ignored) === 0n) return;
     vmx.guestEferLoaded = true;
@@ -53,7 +55,7 @@ const eager: MsrSwitching = {
     for (const msr of vmx.liveMsrs) cpu.wrmsr(msr.index, msr.hostValue);
     if (!vmx.guestEferLoaded) return;
     vmx.guestEferLoaded = false;
-    cpu.wrmsr(MSR.EFER, vmx.switchedMsr(MSR.EFER)!.hostValue);
+    cpu.wrmsr(MSR.EFER, vmx.efer.hostValue);
   },
   isLive: liveInLongMode,
 };
@@ -64,7 +66,8 @@ const shared: MsrSwitching = {
     vmx.kernelGsBaseHost = cpu.rdmsr(MSR.KERNEL_GS_BASE);
     if (vcpu.longModeActive) cpu.wrmsr(MSR.KERNEL_GS_BASE, vmx.kernelGsBaseGuest);
     const values = sharedMsrsOf(vcpu.hostCpu);
-    for (const msr of vmx.liveMsrs) values.set(msr.index, msr.guestValue, msr.mask);
+    for (const { index, guestValue, hostValue, mask } of vmx.liveMsrs)
+      values.set(index, (guestValue & mask) | (hostValue & ~mask), mask);
   },
   saveGuestFirst(vcpu) {
     if (vcpu.longModeActive) vcpu.vmx.kernelGsBaseGuest = vcpu.cpu.rdmsr(MSR.KERNEL_GS_BASE);
@@ -74,9 +77,9 @@ const shared: MsrSwitching = {
   },
   isLive(vcpu, msr) {
     if (msr.index !== MSR.EFER) return liveInLongMode(vcpu, msr);
-    const ignored = ignoredEferBits(msr.guestValue);
-    msr.mask = 0xffffffffffffffffn & ~ignored;
-    return ((msr.guestValue ^ msr.hostValue) & ~ignored) !== 0n;
+    // Even if it is the host's: the CPU may still hold another guest's.
+    msr.mask = 0xffffffffffffffffn & ~ignoredEferBits(msr.guestValue);
+    return true;
   },
 };
 

@@ -41,6 +41,12 @@ export class SharedMsrs implements UserReturnNotifier {
     this.host.registerUserReturnNotifier(this);
   }
 
+  /** Gives the host its values back at once: the CPU goes offline or the module is unloaded (drop_user_return_notifiers). */
+  drop(): void {
+    if (this.registered) this.onUserReturn();
+  }
+
+  /** kvm_on_user_return. */
   onUserReturn(): void {
     const { cpu } = this.host;
     for (const slot of this.slots) {
@@ -64,4 +70,9 @@ export function sharedMsrsOf(host: HostCpu): SharedMsrs {
     PER_CPU.set(host, values);
   }
   return values;
+}
+
+/** Takes guest values out of a CPU's shared MSRs, if there are any. */
+export function releaseSharedMsrs(host: HostCpu): void {
+  PER_CPU.get(host)?.drop();
 }
