@@ -17,8 +17,9 @@ export interface GuestOptions {
 }
 
 export function addGuestOptions(command: Command): Command {
+  const width = Math.max(...Object.keys(IMPLEMENTED).map((mechanism) => mechanism.length));
   const policies = Object.entries(IMPLEMENTED)
-    .map(([mechanism, alternatives]) => `  ${mechanism.padEnd(18)} ${alternatives.join(', ')}`)
+    .map(([mechanism, alternatives]) => `  ${mechanism.padEnd(width)}  ${alternatives.join(', ')}`)
     .join('\n');
   return command
     .argument('<file>', 'guest: assembly source (.asm), flat image (.bin) or ELF64 executable')

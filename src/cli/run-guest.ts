@@ -1,5 +1,6 @@
 /** Runs a guest in slices, so that Ctrl-C is noticed between them, and turns its end into an exit code. */
 
+import { PolicyError } from '../kvm/policies.js';
 import { createVm } from '../machine/create-vm.js';
 import { MachineError } from '../machine/machine-error.js';
 import type { RunResult, VirtualMachine } from '../machine/virtual-machine.js';
@@ -80,6 +81,7 @@ export function commandErrorFor(error: unknown, path: string): unknown {
       isOption ? error.message : `${path}: ${error.message}`,
     );
   }
+  if (error instanceof PolicyError) return new CommandError(EXIT.USAGE, error.message);
   const { code, message } = error as { code?: unknown; message: string };
   if (code === 'unimplemented-instruction' || code === 'unimplemented-feature')
     return new CommandError(EXIT.UNIMPLEMENTED, message);

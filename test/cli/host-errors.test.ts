@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { CommandError } from '../../src/cli/command-error.js';
 import { commandErrorFor } from '../../src/cli/run-guest.js';
+import { PolicyError } from '../../src/kvm/policies.js';
 import { MachineError } from '../../src/machine/machine-error.js';
 import { UnhandledExitError } from '../../src/machine/user-space-devices.js';
 import { UnimplementedFeatureError, UnimplementedInstructionError } from '../../src/processor/errors.js';
@@ -24,6 +25,11 @@ describe('host errors at the command line', () => {
     ],
     [new MachineError('image', 'the image is empty'), 1, 'guest.bin: the image is empty'],
     [new MachineError('option', 'too much'), 2, 'too much'],
+    [
+      new PolicyError('hostFpu', 'none', ['eager']),
+      2,
+      'policy hostFpu=none is not available (available: eager)',
+    ],
   ])('%s', (error, exitCode, message) => {
     const result = commandErrorFor(error, 'guest.bin');
     expect(result).toBeInstanceOf(CommandError);
