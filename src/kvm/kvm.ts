@@ -166,6 +166,7 @@ export class KvmVm {
         walker: this.walker,
         mmio: new MmioPath(localApic, vm.mmioBus),
         ports: vm.pioBus,
+        policy: vm.policies.instructionEmulation,
       }),
     );
     vcpu.cpuidEntries = supportedCpuid(cpu);

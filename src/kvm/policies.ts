@@ -68,12 +68,12 @@ const LINUX_3: Policies = inEra(LINUX_2_6_37, {
   busCapacity: '1000',
   apicAccess: 'fast-eoi',
   memorySlotLookup: 'sorted',
+  instructionEmulation: 'lean',
 });
 const LINUX_6: Policies = inEra(LINUX_3, {
   taskSwitchedFlag: 'guest-owned',
   hostFpu: 'eager',
   vmcsTraffic: 'on-demand',
-  instructionEmulation: 'full',
   exitDispatch: 'fast-path',
 });
 

@@ -96,6 +96,10 @@ const NAMES = [
   'emulator operand access',
   'emulator execute',
   'emulator write-back',
+  'emulator decode-cache look-up',
+  'emulator lean set-up',
+  'emulator lean decode',
+  'emulator lean write-back',
   'EPT table write',
   // guest
   'guest code',

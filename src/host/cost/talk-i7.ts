@@ -112,6 +112,25 @@ const PRIORS: { readonly [Name in OperationName]?: Row } = {
   'emulator operand access': [60, 'each', 'assumed', 'copy through the user mapping or MMIO dispatch'],
   'emulator execute': [30, 'per instruction', 'assumed', 'one switch, flags'],
   'emulator write-back': [40, 'per instruction', 'assumed', '16 registers copied'],
+  'emulator decode-cache look-up': [
+    25,
+    'per instruction',
+    'assumed',
+    'a hash, two 8-byte compares, one miss in L1',
+  ],
+  'emulator lean set-up': [
+    60,
+    'per instruction',
+    'assumed',
+    'about 40 fields set at one a cycle, one mispredicted branch on the mode',
+  ],
+  'emulator lean decode': [
+    120,
+    'per instruction',
+    'assumed',
+    'about 60 instructions at one a cycle; prefixes, opcode, ModRM and operands mispredict about every second branch',
+  ],
+  'emulator lean write-back': [15, 'per instruction', 'assumed', 'the registers written, flags compared'],
   'EPT table write': [60, 'per entry', 'assumed', 'store, accounting'],
 };
 

@@ -15,8 +15,13 @@ import { EmulatedFault } from './signals.js';
 const isCanonical = (address: bigint): boolean => BigInt.asIntN(48, address) === BigInt.asIntN(64, address);
 
 export class Emulation {
-  readonly instruction = new Instruction();
-  readonly registers = new BigUint64Array(16);
+  /** What the decoder fills in; `instruction` is this, or an entry of the decode cache. */
+  readonly decoded = new Instruction();
+  instruction: Instruction = this.decoded;
+  private readonly registers = new BigUint64Array(16);
+  /** Registers of the private copy that hold a value, and those that were written; bit n is register n. */
+  private available = 0;
+  private written = 0;
   readonly memory: LinearAccess;
   readonly ports: InKernelBus;
   readonly vcpu: EmulatedVcpu;
@@ -34,6 +39,48 @@ export class Emulation {
     this.vcpu = vcpu;
     this.memory = memory;
     this.ports = ports;
+  }
+
+  /** A private copy of all registers, RSP included. */
+  copyRegisters(): void {
+    const { vcpu } = this;
+    vcpu.readRegister(GPR.RSP);
+    this.registers.set(vcpu.registers);
+    this.available = 0xffff;
+    this.written = 0;
+  }
+
+  /** An empty private copy: registers are fetched when an operand needs them. */
+  forgetRegisters(): void {
+    this.available = 0;
+    this.written = 0;
+  }
+
+  /** All 64 bits of a general-purpose register. */
+  register(number: number): bigint {
+    if ((this.available & (1 << number)) === 0) {
+      this.registers[number] = this.vcpu.readRegister(number);
+      this.available |= 1 << number;
+    }
+    return this.registers[number]!;
+  }
+
+  private setRegister(number: number, value: bigint): void {
+    this.registers[number] = value;
+    this.available |= 1 << number;
+    this.written |= 1 << number;
+  }
+
+  /** Gives the private copy, complete, back to the vCPU. */
+  returnRegisters(): void {
+    this.vcpu.registers.set(this.registers);
+    this.vcpu.writeRegister(GPR.RSP, this.registers[GPR.RSP]!);
+  }
+
+  /** Gives the registers that were written back to the vCPU. */
+  returnWrittenRegisters(): void {
+    for (let number = 0; this.written >> number !== 0; number++)
+      if ((this.written & (1 << number)) !== 0) this.vcpu.writeRegister(number, this.registers[number]!);
   }
 
   /** Width in bits of operand `index`. */
@@ -62,19 +109,18 @@ export class Emulation {
 
   readGpr(number: number, width: number): bigint {
     if (width === 8 && number >= HIGH_BYTE_REGISTER_BASE)
-      return (this.registers[number - HIGH_BYTE_REGISTER_BASE]! >> 8n) & 0xffn;
-    return BigInt.asUintN(width, this.registers[number]!);
+      return (this.register(number - HIGH_BYTE_REGISTER_BASE) >> 8n) & 0xffn;
+    return BigInt.asUintN(width, this.register(number));
   }
 
   writeGpr(number: number, width: number, value: bigint): void {
-    const { registers } = this;
-    if (width >= 32) registers[number] = BigInt.asUintN(width, value);
-    else if (width === 16) registers[number] = (registers[number]! & ~0xffffn) | (value & 0xffffn);
+    if (width >= 32) this.setRegister(number, BigInt.asUintN(width, value));
+    else if (width === 16) this.setRegister(number, (this.register(number) & ~0xffffn) | (value & 0xffffn));
     else if (number < HIGH_BYTE_REGISTER_BASE)
-      registers[number] = (registers[number]! & ~0xffn) | (value & 0xffn);
+      this.setRegister(number, (this.register(number) & ~0xffn) | (value & 0xffn));
     else {
       const low = number - HIGH_BYTE_REGISTER_BASE;
-      registers[low] = (registers[low]! & ~0xff00n) | ((value & 0xffn) << 8n);
+      this.setRegister(low, (this.register(low) & ~0xff00n) | ((value & 0xffn) << 8n));
     }
   }
 
@@ -88,9 +134,9 @@ export class Emulation {
         ? (BigInt(displacementHigh >>> 0) << 32n) | BigInt(displacement >>> 0)
         : BigInt(displacement);
     if (baseRegister === RIP_BASE) address += this.instructionRip + BigInt(instruction.length);
-    else if (baseRegister !== NO_REGISTER) address += this.registers[baseRegister]!;
+    else if (baseRegister !== NO_REGISTER) address += this.register(baseRegister);
     if (indexRegister !== NO_REGISTER) {
-      const index = BigInt.asUintN(instruction.addressSize, this.registers[indexRegister]!);
+      const index = BigInt.asUintN(instruction.addressSize, this.register(indexRegister));
       address += index << BigInt(instruction.scale);
     }
     return BigInt.asUintN(instruction.addressSize, address);
@@ -126,11 +172,11 @@ export class Emulation {
 
   /** Linear address of the stack's top; `offset` bytes are added to it first. */
   stackAddress(offset: bigint): bigint {
-    return this.linear(SEGMENT.SS, BigInt.asUintN(this.stackWidth, this.registers[GPR.RSP]! + offset));
+    return this.linear(SEGMENT.SS, BigInt.asUintN(this.stackWidth, this.register(GPR.RSP) + offset));
   }
 
   moveStackPointer(offset: bigint): void {
-    this.writeGpr(GPR.RSP, this.stackWidth, this.registers[GPR.RSP]! + offset);
+    this.writeGpr(GPR.RSP, this.stackWidth, this.register(GPR.RSP) + offset);
   }
 
   /** Width of the stack pointer: 64 in 64-bit code, otherwise by SS.B. */

@@ -7,7 +7,10 @@ import { SEGMENT } from '../../architecture/registers.js';
 import { RFLAGS } from '../../architecture/rflags.js';
 import { DecodeStatus, decode, MAXIMUM_LENGTH } from '../../decoder/index.js';
 import { operation } from '../../host/cost/operations.js';
+import type { Instruction } from '../../instruction-set/index.js';
 import type { InKernelBus } from '../contracts.js';
+import type { Policies } from '../policies.js';
+import { DecodeCache } from './decode-cache.js';
 import type { EmulatedVcpu } from './emulated-vcpu.js';
 import { Emulation } from './emulation.js';
 import type { EmulationResult } from './emulation-result.js';
@@ -19,10 +22,13 @@ const SET_UP = operation('emulator set-up');
 const DECODE = operation('emulator decode');
 const EXECUTE = operation('emulator execute');
 const WRITE_BACK = operation('emulator write-back');
+const LEAN_SET_UP = operation('emulator lean set-up');
+const LEAN_DECODE = operation('emulator lean decode');
+const LEAN_WRITE_BACK = operation('emulator lean write-back');
+const DECODE_CACHE = operation('emulator decode-cache look-up');
 
 const DONE: EmulationResult = { kind: 'done' };
 const FAULT: EmulationResult = { kind: 'fault' };
-const RSP = 4;
 /** Bits of CS access rights in the VMCS (SDM Vol. 3C, Table 25-2): L and D/B. */
 const CODE_64 = 1 << 13;
 const CODE_32 = 1 << 14;
@@ -38,6 +44,8 @@ export class EmulatorStateError extends Error {
 
 export interface EmulatorOptions extends LinearAccessOptions {
   readonly ports: InKernelBus;
+  /** By default 'full'. */
+  readonly policy?: Policies['instructionEmulation'];
 }
 
 export class Emulator {
@@ -45,12 +53,17 @@ export class Emulator {
   private readonly memory: LinearAccess;
   private readonly emulation: Emulation;
   private readonly bytes = new Uint8Array(MAXIMUM_LENGTH);
+  private readonly lean: boolean;
+  private readonly decodeCache: DecodeCache | undefined;
+  private flagsBefore = 0;
   private waitingFor: 'nothing' | 'MMIO read' | 'MMIO write' | 'port read' | 'port write' = 'nothing';
 
   constructor(options: EmulatorOptions) {
     this.vcpu = options.vcpu;
     this.memory = new LinearAccess(options);
     this.emulation = new Emulation(options.vcpu, this.memory, options.ports);
+    this.lean = options.policy === 'lean';
+    this.decodeCache = options.policy === 'decode-cache' ? new DecodeCache() : undefined;
   }
 
   /** Emulates the instruction at the vCPU's RIP. */
@@ -134,14 +147,18 @@ export class Emulator {
     }
   }
 
-  /** init_emulate_ctxt: RIP, RSP, RFLAGS, mode; a clean decode structure and a copy of the registers. */
+  /**
+   * init_emulate_ctxt: RIP, RFLAGS, mode; of 2.6 also a clean decode structure and a copy of all registers, RSP included.
+   * Since 2014 only what the decoder does not write is cleared, and since dd856efafe60 registers are fetched on demand.
+   */
   private setUp(): void {
     const { vcpu, emulation } = this;
-    vcpu.charge(SET_UP);
+    vcpu.charge(this.lean ? LEAN_SET_UP : SET_UP);
     emulation.instructionRip = vcpu.rip;
-    vcpu.readRegister(RSP);
-    emulation.registers.set(vcpu.registers);
+    if (this.lean) emulation.forgetRegisters();
+    else emulation.copyRegisters();
     emulation.flags = vcpu.readRflags();
+    this.flagsBefore = emulation.flags;
     const codeRights = vcpu.segmentAccessRights(SEGMENT.CS);
     emulation.codeSize = codeRights & CODE_64 ? 64 : codeRights & CODE_32 ? 32 : 16;
     this.memory.user = vcpu.readPrivilegeLevel() === 3;
@@ -151,21 +168,37 @@ export class Emulator {
 
   /** Length of the instruction, 0 when it could not be decoded. */
   private fetchAndDecode(): number {
-    const { vcpu, emulation, bytes, memory } = this;
-    const { codeSize, instruction, instructionRip } = emulation;
+    const { emulation, bytes, memory } = this;
+    const { codeSize, instructionRip } = emulation;
     const start = emulation.linear(SEGMENT.CS, instructionRip);
-    let available = memory.fetch(start, bytes, 0, MAXIMUM_LENGTH);
-    vcpu.charge(DECODE);
-    let status = decode(bytes, 0, available, codeSize, instruction);
-    if (status === DecodeStatus.NEEDS_MORE && available > 0) {
-      // The instruction goes on in the next page.
-      available += memory.fetch(start + BigInt(available), bytes, available, MAXIMUM_LENGTH);
-      status = decode(bytes, 0, available, codeSize, instruction);
-    }
-    if (status !== DecodeStatus.OK) return 0;
+    const available = memory.fetch(start, bytes, 0, MAXIMUM_LENGTH);
+    const instruction = this.decode(start, available);
+    if (instruction === undefined) return 0;
+    emulation.instruction = instruction;
     const next = instructionRip + BigInt(instruction.length);
     emulation.rip = codeSize === 64 ? next : BigInt.asUintN(32, next);
     return instruction.length;
+  }
+
+  /** The instruction whose first `available` bytes have been fetched, undefined for bytes that are none. */
+  private decode(start: bigint, available: number): Instruction | undefined {
+    const { vcpu, emulation, bytes, memory, decodeCache } = this;
+    const { codeSize, decoded } = emulation;
+    if (decodeCache !== undefined) {
+      vcpu.charge(DECODE_CACHE);
+      const known = decodeCache.find(start, codeSize, bytes, available);
+      if (known !== undefined) return known;
+    }
+    vcpu.charge(this.lean ? LEAN_DECODE : DECODE);
+    let status = decode(bytes, 0, available, codeSize, decoded);
+    if (status === DecodeStatus.NEEDS_MORE && available > 0) {
+      // The instruction goes on in the next page.
+      const end = available + memory.fetch(start + BigInt(available), bytes, available, MAXIMUM_LENGTH);
+      status = decode(bytes, 0, end, codeSize, decoded);
+    }
+    if (status !== DecodeStatus.OK) return undefined;
+    decodeCache?.keep(start, codeSize, bytes, decoded);
+    return decoded;
   }
 
   private failure(length: number): EmulationResult {
@@ -179,14 +212,15 @@ export class Emulator {
   }
 
   private writeBack(): void {
-    const { vcpu, emulation } = this;
-    vcpu.charge(WRITE_BACK);
+    const { vcpu, emulation, lean } = this;
+    vcpu.charge(lean ? LEAN_WRITE_BACK : WRITE_BACK);
     // The exit saved RF as 1, so that the instruction could start again; once complete it leaves RF clear.
     const complete = emulation.rip !== emulation.instructionRip;
-    vcpu.writeRflags(complete ? emulation.flags & ~RFLAGS.RF : emulation.flags);
+    const flags = complete ? emulation.flags & ~RFLAGS.RF : emulation.flags;
+    if (!lean || flags !== this.flagsBefore) vcpu.writeRflags(flags);
     vcpu.clearInterruptShadow();
-    vcpu.registers.set(emulation.registers);
-    vcpu.writeRegister(RSP, emulation.registers[RSP]!);
+    if (lean) emulation.returnWrittenRegisters();
+    else emulation.returnRegisters();
     vcpu.rip = emulation.rip;
   }
 

@@ -7,6 +7,7 @@ import { type BusDevice, IoBus } from '../../../src/kvm/io-bus.js';
 import { MemorySlots } from '../../../src/kvm/memory-slots.js';
 import { MmioPath } from '../../../src/kvm/mmio.js';
 import { GuestPageWalker } from '../../../src/kvm/mmu/guest-page-walk.js';
+import type { Policies } from '../../../src/kvm/policies.js';
 import { guestPhysical, hostPhysical } from '../../../src/memory/addresses.js';
 import { PhysicalMemory } from '../../../src/memory/physical-memory.js';
 
@@ -101,7 +102,7 @@ export class TestGuest {
   readonly emulator: Emulator;
   private nextTable = TABLES + 0x1000;
 
-  constructor(localApic: BusDevice = NO_DEVICE) {
+  constructor(localApic: BusDevice = NO_DEVICE, policy: Policies['instructionEmulation'] = 'full') {
     this.slots.setRegion({
       slot: 0,
       guestPhysicalAddress: guestPhysical(0),
@@ -116,6 +117,7 @@ export class TestGuest {
       walker: this.walker,
       mmio: new MmioPath(localApic, this.mmioBus),
       ports: this.ports,
+      policy,
     });
   }
 
@@ -155,3 +157,9 @@ export class TestGuest {
       );
   }
 }
+
+export const EMULATION_POLICIES = [
+  'full',
+  'decode-cache',
+  'lean',
+] as const satisfies readonly Policies['instructionEmulation'][];

@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { decode } from '../../../src/decoder/index.js';
 import { Instruction } from '../../../src/instruction-set/index.js';
 import { RandomSource } from '../../support/random-source.js';
-import { TestGuest } from './guest.js';
+import { EMULATION_POLICIES, TestGuest } from './guest.js';
 import { CODE, DATA, DATA_SIZE, type NativeCase, runNatively, SLOT, toolsAreThere } from './native-oracle.js';
 
 const CASES = Number(process.env.EXITSCOPE_EMULATOR_CASES ?? 2000);
@@ -239,11 +239,14 @@ const hex = (value: bigint | number): string => `0x${value.toString(16)}`;
 describe.skipIf(!toolsAreThere())(
   'instruction emulator against the CPU (needs gcc and nasm on x86-64 Linux)',
   () => {
-    it(`agrees on ${CASES} generated instructions`, () => {
-      const maker = new CaseMaker(0x2545f491);
-      const cases = Array.from({ length: CASES }, () => maker.make());
-      const { code, results } = runNatively(cases);
-      const guest = new TestGuest();
+    const maker = new CaseMaker(0x2545f491);
+    const cases = Array.from({ length: CASES }, () => maker.make());
+    let native: ReturnType<typeof runNatively> | undefined;
+
+    it.each(EMULATION_POLICIES)(`agrees on ${CASES} generated instructions with %s emulation`, (policy) => {
+      native ??= runNatively(cases);
+      const { code, results } = native;
+      const guest = new TestGuest(undefined, policy);
       guest.map(BigInt(DATA), DATA_GPA, DATA_SIZE / 4096);
       guest.map(BigInt(CODE), CODE_GPA, Math.ceil(code.length / 4096) + 1);
       guest.ram(CODE_GPA, code.length).set(code);

@@ -153,13 +153,13 @@ const compareAndExchangePair =
 const extendAccumulator =
   (width: number): Handler =>
   (e) =>
-    e.writeGpr(GPR.RAX, width, BigInt.asIntN(width >> 1, e.registers[GPR.RAX]!));
+    e.writeGpr(GPR.RAX, width, BigInt.asIntN(width >> 1, e.register(GPR.RAX)));
 
 /** CWD, CDQ, CQO: rDX filled with the accumulator's sign. */
 const extendIntoData =
   (width: number): Handler =>
   (e) =>
-    e.writeGpr(GPR.RDX, width, signBit(e.registers[GPR.RAX]!, width) ? -1n : 0n);
+    e.writeGpr(GPR.RDX, width, signBit(e.register(GPR.RAX), width) ? -1n : 0n);
 
 export const ARITHMETIC: HandlerTable = {
   ADD: binary(add, false, true),

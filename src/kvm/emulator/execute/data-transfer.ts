@@ -50,7 +50,7 @@ const setIf =
 
 const translate: Handler = (e) => {
   const size = e.instruction.addressSize;
-  const offset = BigInt.asUintN(size, e.registers[GPR.RBX]! + e.readGpr(GPR.RAX, 8));
+  const offset = BigInt.asUintN(size, e.register(GPR.RBX) + e.readGpr(GPR.RAX, 8));
   e.writeGpr(GPR.RAX, 8, e.memory.read(e.linear(e.dataSegment, offset), 1));
 };
 
