@@ -25,8 +25,8 @@ export interface ModuleDescription {
   readonly functions: readonly FunctionBody[];
   /** Function `functions[index]` exported as `name`. */
   readonly exports: readonly { readonly name: string; readonly index: number }[];
-  /** When given, all functions are placed into the imported table from this slot on. */
-  readonly tableOffset?: number;
+  /** All functions are placed into the imported table from this slot on. */
+  readonly tableOffset: number;
 }
 
 /** Appends an unsigned LEB128 number. */
@@ -129,20 +129,17 @@ export function writeModule(module: ModuleDescription): Uint8Array {
       }
     }),
   );
-  if (module.tableOffset !== undefined) {
-    const offset = module.tableOffset;
-    writeSection(
-      out,
-      9,
-      vector(1, (o) => {
-        o.push(0x00, 0x41);
-        writeSigned(o, BigInt(offset));
-        o.push(0x0b);
-        writeUnsigned(o, module.functions.length);
-        for (let i = 0; i < module.functions.length; i++) writeUnsigned(o, imported + i);
-      }),
-    );
-  }
+  writeSection(
+    out,
+    9,
+    vector(1, (o) => {
+      o.push(0x00, 0x41);
+      writeSigned(o, BigInt(module.tableOffset));
+      o.push(0x0b);
+      writeUnsigned(o, module.functions.length);
+      for (let i = 0; i < module.functions.length; i++) writeUnsigned(o, imported + i);
+    }),
+  );
   writeSection(
     out,
     10,

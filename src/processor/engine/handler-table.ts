@@ -29,32 +29,41 @@ export interface HandlerImports {
   divide(processor: number, high: bigint, low: bigint, divisor: bigint): bigint;
 }
 
-const INITIAL_SLOTS = 512;
+const MINIMUM_SLOTS = 512;
+/**
+ * Adding to a table costs time for every instance that imports it. After so many instances, all handlers are put
+ * into one module with a table of its own.
+ */
+const INSTANCES_BEFORE_MERGE = 48;
+
+type Enter = (record: number, processor: number) => void;
 
 export class HandlerTable {
-  private readonly imports: Record<string, Record<string, unknown>>;
-  private readonly table: WebAssembly.Table;
+  private readonly environment: Record<string, unknown>;
   private readonly handlers = new Map<string, Handler>();
-  private readonly pending: FunctionBody[] = [];
-  private used = 0;
-  /** Enters a block by its first record: pays for it and runs until generated code is left. */
-  readonly enter: (record: number, processor: number) => void;
+  /** Every handler by its slot; the first is the way in from outside. */
+  private readonly bodies: FunctionBody[] = [];
+  private table = new WebAssembly.Table({ initial: MINIMUM_SLOTS, element: 'anyfunc' });
+  private instances = 0;
+  private compiled = 0;
+  private enterCode: Enter;
 
   constructor(memory: WebAssembly.Memory, imports: HandlerImports) {
-    this.table = new WebAssembly.Table({ initial: INITIAL_SLOTS, element: 'anyfunc' });
-    this.imports = {
-      env: {
-        memory,
-        table: this.table,
-        access: imports.access.bind(imports),
-        commit: imports.commit.bind(imports),
-        divide: imports.divide.bind(imports),
-      },
+    this.environment = {
+      memory,
+      access: imports.access.bind(imports),
+      commit: imports.commit.bind(imports),
+      divide: imports.divide.bind(imports),
     };
     const builder = new FunctionBuilder(2);
     new BlockLinks(builder, builder.local32(0), builder.local32(1)).enter(builder.local32(0));
-    const exports = this.instantiate([builder.finish(HANDLER_TYPE)], 'enter');
-    this.enter = exports.enter as (record: number, processor: number) => void;
+    this.bodies.push(builder.finish(HANDLER_TYPE));
+    this.enterCode = this.merge();
+  }
+
+  /** Enters a block by its first record: pays for it and runs until generated code is left. */
+  enter(record: number, processor: number): void {
+    this.enterCode(record, processor);
   }
 
   /** The handler for instructions of this shape. */
@@ -82,11 +91,15 @@ export class HandlerTable {
     });
   }
 
-  /** Compiles what has been asked for since the last call. */
+  /** Compiles what has been asked for since the last call. Not to be called from generated code. */
   compilePending(): void {
-    if (this.pending.length === 0) return;
-    const bodies = this.pending.splice(0);
-    this.instantiate(bodies, undefined, this.used - bodies.length);
+    if (this.compiled === this.bodies.length) return;
+    if (this.instances >= INSTANCES_BEFORE_MERGE) {
+      this.enterCode = this.merge();
+      return;
+    }
+    if (this.bodies.length > this.table.length) this.table.grow(this.table.length);
+    this.instantiate(this.bodies.slice(this.compiled), this.compiled, []);
   }
 
   private handler(key: string, build: (builder: FunctionBuilder) => boolean): Handler {
@@ -94,26 +107,35 @@ export class HandlerTable {
     if (known !== undefined) return known;
     const builder = new FunctionBuilder(2);
     const endsBlock = build(builder);
-    this.pending.push(builder.finish(HANDLER_TYPE));
-    const handler = { slot: this.used++, endsBlock };
+    const handler = { slot: this.bodies.length, endsBlock };
+    this.bodies.push(builder.finish(HANDLER_TYPE));
     this.handlers.set(key, handler);
     return handler;
   }
 
+  /** All handlers in one module; slots stay what they were. */
+  private merge(): Enter {
+    const slots = Math.max(MINIMUM_SLOTS, 2 * this.bodies.length);
+    this.table = new WebAssembly.Table({ initial: slots, element: 'anyfunc' });
+    this.instances = 0;
+    return this.instantiate(this.bodies, 0, [{ name: 'enter', index: 0 }]).enter as Enter;
+  }
+
   private instantiate(
     functions: readonly FunctionBody[],
-    exportName: string | undefined,
-    tableOffset?: number,
+    tableOffset: number,
+    exports: readonly { name: string; index: number }[],
   ): Record<string, unknown> {
-    if (tableOffset !== undefined && tableOffset + functions.length > this.table.length)
-      this.table.grow(Math.max(this.table.length, functions.length));
     const bytes = writeModule({
       types: HANDLER_TYPES,
       importedFunctions: IMPORTS,
       functions,
-      exports: exportName === undefined ? [] : [{ name: exportName, index: 0 }],
-      ...(tableOffset === undefined ? {} : { tableOffset }),
+      exports,
+      tableOffset,
     });
-    return new WebAssembly.Instance(new WebAssembly.Module(bytes), this.imports).exports;
+    this.instances++;
+    this.compiled = tableOffset + functions.length;
+    const env = { ...this.environment, table: this.table };
+    return new WebAssembly.Instance(new WebAssembly.Module(bytes), { env }).exports;
   }
 }
