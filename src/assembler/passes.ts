@@ -58,34 +58,26 @@ class SourceFiles {
     this.options = options;
   }
 
-  readonly bytes = (path: string, from: string): Uint8Array | undefined => {
+  private find(path: string, from: string): { name: string; bytes: Uint8Array } | undefined {
     const { readFile, includePaths } = this.options;
-    const direct = readFile(path, from);
-    if (direct !== undefined) return direct;
-    for (const folder of includePaths) {
-      const found = readFile(
-        folder === '' || folder.endsWith('/') ? folder + path : `${folder}/${path}`,
-        from,
-      );
-      if (found !== undefined) return found;
+    const inFolder = (folder: string): string => (/^$|\/$/.test(folder) ? folder : `${folder}/`) + path;
+    for (const name of [path, ...includePaths.map(inFolder)]) {
+      const bytes = readFile(name, from);
+      if (bytes !== undefined) return { name, bytes };
     }
     return undefined;
-  };
+  }
+
+  readonly bytes = (path: string, from: string): Uint8Array | undefined => this.find(path, from)?.bytes;
 
   lines(path: string, from: string): readonly SourceLine[] | undefined {
     const key = `${from}\n${path}`;
     if (!this.cache.has(key)) {
-      const bytes = this.bytes(path, from);
-      const name = includedName(path, from);
-      this.cache.set(key, bytes && splitIntoLines(name, new TextDecoder().decode(bytes)));
+      const found = this.find(path, from);
+      this.cache.set(key, found && splitIntoLines(found.name, new TextDecoder().decode(found.bytes)));
     }
     return this.cache.get(key);
   }
-}
-
-/** An included file goes by its own path. */
-function includedName(path: string, _from: string): string {
-  return path;
 }
 
 function integerToken(value: number): Token {
