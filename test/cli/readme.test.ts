@@ -16,6 +16,6 @@ describe('README', () => {
     expect(stderr).toBe('');
     const lines = stdout.trimEnd().split('\n');
     expect(code).toContain(`// ${lines.pop()}`);
-    expect(lines.pop()).toMatch(/^1048578n out port 0xf4, 1 byte \d+$/);
+    expect(lines.pop()).toMatch(/^1048578n out port 0xf4, 1 byte, immediate \d+$/);
   });
 });
