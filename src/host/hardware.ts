@@ -34,6 +34,9 @@ export interface VmxHardware {
   /** The same for values below 2^53, without a big integer. */
   vmreadNumber(field: number): number;
   vmwriteNumber(field: number, value: number): void;
+  /** Fields of 64 bits as two 32-bit words, low one first. */
+  vmreadWords(field: number, words: Int32Array): void;
+  vmwriteWords(field: number, words: Int32Array): void;
   /** True: the processor is in non-root operation. False: the entry failed and a VM exit took place. */
   vmlaunch(): boolean;
   vmresume(): boolean;

@@ -49,6 +49,9 @@ export class HostThread {
   readonly userFpu = new Uint8Array(512);
   /** Saved image in the thread structure, valid while `usesFpu` is false. */
   readonly savedFpu = new Uint8Array(512);
+  /** The same two as 32-bit words, for comparisons. */
+  readonly userFpuWords = new Int32Array(this.userFpu.buffer);
+  readonly savedFpuWords = new Int32Array(this.savedFpu.buffer);
   /** The CPU's FPU registers hold this thread's state (TS_USEDFPU). */
   usesFpu = false;
   /** Times that the FPU was used since it was last not used during a whole slice. */

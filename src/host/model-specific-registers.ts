@@ -20,6 +20,17 @@ const STORAGE: ReadonlyMap<number, number> = new Map([
   [MSR.FEATURE_CONTROL, STATE.FEATURE_CONTROL],
 ]);
 
+/** Offsets of the registers from 0xc0000080 on, for a look-up without hashing large numbers. */
+const FIRST_HIGH = MSR.EFER;
+const HIGH_STORAGE: readonly (number | undefined)[] = Array.from(
+  { length: MSR.TSC_AUX - FIRST_HIGH + 1 },
+  (_, place) => STORAGE.get(FIRST_HIGH + place),
+);
+
+function storageOf(index: number): number | undefined {
+  return index >= FIRST_HIGH ? HIGH_STORAGE[index - FIRST_HIGH] : STORAGE.get(index);
+}
+
 /** Host code used an MSR that the simulated CPU does not have: a real host would take #GP. */
 export class HostMsrError extends Error {
   readonly code = 'host-msr';
@@ -32,7 +43,7 @@ export class HostMsrError extends Error {
 }
 
 export function readHardwareMsr(core: ProcessorCore, index: number): bigint {
-  const offset = STORAGE.get(index);
+  const offset = storageOf(index);
   if (offset !== undefined) return core.state.read64(offset);
   if (index === MSR.FS_BASE) return core.state.segment(SEGMENT.FS).base;
   if (index === MSR.GS_BASE) return core.state.segment(SEGMENT.GS).base;
@@ -43,7 +54,7 @@ export function readHardwareMsr(core: ProcessorCore, index: number): bigint {
 }
 
 export function writeHardwareMsr(core: ProcessorCore, index: number, value: bigint): void {
-  const offset = STORAGE.get(index);
+  const offset = storageOf(index);
   if (offset !== undefined) core.state.write64(offset, value);
   else if (index === MSR.FS_BASE) core.state.segment(SEGMENT.FS).base = value;
   else if (index === MSR.GS_BASE) core.state.segment(SEGMENT.GS).base = value;

@@ -108,6 +108,9 @@ export class PhysicalCpu implements CostSink, InterruptSource {
   /** The processor's block, and the GPRs in it, as 32-bit words. */
   private readonly stateWords: Int32Array;
   private readonly registerWords: Int32Array;
+  private readonly fpuImage: Uint8Array;
+  /** The FPU registers as 32-bit words, for comparisons. */
+  readonly fpuWords: Int32Array;
   private readonly startTime: number;
   private charging = true;
   private readonly runLimits = { cycles: 0, instructions: 0 };
@@ -132,6 +135,8 @@ export class PhysicalCpu implements CostSink, InterruptSource {
     const { bytes } = this.state;
     this.stateWords = new Int32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 4);
     this.registerWords = this.stateWords.subarray(STATE.GPR / 4, STATE.GPR / 4 + 32);
+    this.fpuImage = bytes.subarray(STATE.FXSAVE_IMAGE, STATE.FXSAVE_IMAGE + FXSAVE_SIZE);
+    this.fpuWords = this.stateWords.subarray(STATE.FXSAVE_IMAGE / 4, (STATE.FXSAVE_IMAGE + FXSAVE_SIZE) / 4);
     this.startTime = options.processor.timeStampCounter;
     options.processor.interrupts = this;
   }
@@ -323,7 +328,7 @@ export class PhysicalCpu implements CostSink, InterruptSource {
 
   /** The FXSAVE image of the registers as they are, for assertions. A view, not a copy. */
   fpuRegisters(): Uint8Array {
-    return this.state.bytes.subarray(STATE.FXSAVE_IMAGE, STATE.FXSAVE_IMAGE + FXSAVE_SIZE);
+    return this.fpuImage;
   }
 
   private deviceAvailable(): void {
@@ -408,6 +413,17 @@ export class PhysicalCpu implements CostSink, InterruptSource {
   vmwriteNumber(field: number, value: number): void {
     this.charge(OP.VMWRITE);
     this.vmx.vmwriteNumber(field, value);
+  }
+
+  /** VMREAD and VMWRITE of a field of 64 bits as two 32-bit words, low one first. */
+  vmreadWords(field: number, words: Int32Array): void {
+    this.charge(OP.VMREAD);
+    this.vmx.vmreadWords(field, words);
+  }
+
+  vmwriteWords(field: number, words: Int32Array): void {
+    this.charge(OP.VMWRITE);
+    this.vmx.vmwriteWords(field, words);
   }
 
   /** Reads a field without executing anything: for observers. */

@@ -4,7 +4,7 @@
  */
 
 import { CR0 } from '../architecture/control-registers.js';
-import { MSR } from '../architecture/msrs.js';
+import { MSR, msrName } from '../architecture/msrs.js';
 import { SEGMENT } from '../architecture/registers.js';
 import { STATE } from '../processor/state/layout.js';
 import { operation } from './cost/operations.js';
@@ -12,6 +12,7 @@ import type { HostCpu } from './host-cpu.js';
 import { HOST_SYSCALL_MSRS, hostKernelGsBase, mathStateRestore } from './host-kernel.js';
 import type { HostThread } from './host-thread.js';
 import { TIF } from './host-thread.js';
+import type { PhysicalCpu } from './physical-cpu.js';
 import { STAGE } from './stages.js';
 
 const SYSTEM_CALL_EXIT = operation('system call exit');
@@ -61,34 +62,39 @@ export function useFpuInUserMode(host: HostCpu, thread: HostThread, image: Uint8
 export function verifyUserState(host: HostCpu, thread: HostThread): void {
   const { cpu } = host;
   const { state } = cpu.processor;
+  const { user } = thread;
   for (const [index, value] of HOST_SYSCALL_MSRS)
-    check(`MSR 0x${index.toString(16)}`, cpu.peekMsr(index), value);
-  check('FS base', cpu.peekMsr(MSR.FS_BASE), thread.user.fsBase);
-  check('GS base', cpu.peekMsr(MSR.GS_BASE), thread.user.gsBase);
-  check('kernel GS base', cpu.peekMsr(MSR.KERNEL_GS_BASE), hostKernelGsBase(cpu.number));
-  checkNumber('FS', state.segment(SEGMENT.FS).selector, thread.user.fsSelector);
-  checkNumber('GS', state.segment(SEGMENT.GS).selector, thread.user.gsSelector);
-  checkNumber('TR', state.segment(SEGMENT.TR).selector, cpu.descriptors.tssSelector);
-  checkNumber('TSS limit', state.segment(SEGMENT.TR).limit, cpu.descriptors.tssLimit);
-  checkNumber('GDT limit', state.read32(STATE.GDTR_LIMIT), cpu.descriptors.gdtLimit);
+    if (cpu.peekMsr(index) !== value) failMsr(cpu, index, value);
+  const kernelGsBase = hostKernelGsBase(cpu.number);
+  if (cpu.peekMsr(MSR.FS_BASE) !== user.fsBase) failMsr(cpu, MSR.FS_BASE, user.fsBase);
+  if (cpu.peekMsr(MSR.GS_BASE) !== user.gsBase) failMsr(cpu, MSR.GS_BASE, user.gsBase);
+  if (cpu.peekMsr(MSR.KERNEL_GS_BASE) !== kernelGsBase) failMsr(cpu, MSR.KERNEL_GS_BASE, kernelGsBase);
+  check('FS', state.segment(SEGMENT.FS).selector, user.fsSelector);
+  check('GS', state.segment(SEGMENT.GS).selector, user.gsSelector);
+  check('TR', state.segment(SEGMENT.TR).selector, cpu.descriptors.tssSelector);
+  check('TSS limit', state.segment(SEGMENT.TR).limit, cpu.descriptors.tssLimit);
+  check('GDT limit', state.read32(STATE.GDTR_LIMIT), cpu.descriptors.gdtLimit);
   // With CR0.TS = 1 the thread's registers come back from its saved image when it uses them.
   const loaded = (cpu.peekCr0() & CR0.TS) === 0;
-  const image = loaded ? cpu.fpuRegisters() : thread.savedFpu;
-  for (let index = 0; index < image.length; index++)
-    if (image[index] !== thread.userFpu[index])
-      throw new HostInvariantError(
-        `byte ${index} of ${loaded ? 'the FPU registers' : 'its saved FPU state'}`,
-        `0x${image[index]!.toString(16)}`,
-        `0x${thread.userFpu[index]!.toString(16)}`,
-      );
+  const image = loaded ? cpu.fpuWords : thread.savedFpuWords;
+  const { userFpuWords } = thread;
+  for (let word = 0; word < userFpuWords.length; word++)
+    if (image[word] !== userFpuWords[word]) {
+      const place = loaded ? 'the FPU registers' : 'its saved FPU state';
+      check(`bytes ${4 * word} to ${4 * word + 3} of ${place}`, image[word]!, userFpuWords[word]!);
+    }
 }
 
-function check(what: string, found: bigint, expected: bigint): void {
-  if (found !== expected)
-    throw new HostInvariantError(what, `0x${found.toString(16)}`, `0x${expected.toString(16)}`);
+function failMsr(cpu: PhysicalCpu, index: number, expected: bigint): never {
+  const found = cpu.peekMsr(index).toString(16);
+  throw new HostInvariantError(`MSR ${msrName(index)}`, `0x${found}`, `0x${expected.toString(16)}`);
 }
 
-function checkNumber(what: string, found: number, expected: number): void {
+function check(what: string, found: number, expected: number): void {
   if (found !== expected)
-    throw new HostInvariantError(what, `0x${found.toString(16)}`, `0x${expected.toString(16)}`);
+    throw new HostInvariantError(
+      what,
+      `0x${(found >>> 0).toString(16)}`,
+      `0x${(expected >>> 0).toString(16)}`,
+    );
 }

@@ -85,7 +85,7 @@ export class Vcpu implements CostSink, GuestContext {
   readonly registers = new BigUint64Array(16);
   /** The same storage as 32-bit words. */
   readonly registerWords = new Int32Array(this.registers.buffer);
-  private ripValue = 0n;
+  private readonly ripWords = new Int32Array(2);
   private available = 0;
   private dirty = 0;
 
@@ -147,6 +147,8 @@ export class Vcpu implements CostSink, GuestContext {
 
   /** Wakes the vCPU's thread when it blocks in HLT; set by the thread. */
   wake: () => void = () => {};
+  /** Marks that a signal waits for the vCPU's thread; set by the thread. */
+  markSignal: () => void = () => {};
 
   constructor(id: number, vm: Vm, cpu: PhysicalCpu, vmcs: HostPhysicalAddress) {
     this.id = id;
@@ -233,23 +235,27 @@ export class Vcpu implements CostSink, GuestContext {
   }
 
   get rip(): bigint {
-    if ((this.available & CACHED.RIP) === 0) {
-      this.ripValue = this.cpu.vmread(VMCS.GUEST_RIP);
-      this.available |= CACHED.RIP;
-    }
-    return this.ripValue;
+    this.cacheRip();
+    return (BigInt(this.ripWords[1]! >>> 0) << 32n) | BigInt(this.ripWords[0]! >>> 0);
   }
 
   set rip(value: bigint) {
-    this.ripValue = BigInt.asUintN(64, value);
+    this.ripWords[0] = Number(value & 0xffffffffn);
+    this.ripWords[1] = Number((value >> 32n) & 0xffffffffn);
     this.available |= CACHED.RIP;
     this.dirty |= CACHED.RIP;
+  }
+
+  private cacheRip(): void {
+    if ((this.available & CACHED.RIP) !== 0) return;
+    this.cpu.vmreadWords(VMCS.GUEST_RIP, this.ripWords);
+    this.available |= CACHED.RIP;
   }
 
   /** Writes RIP and RSP to the VMCS where they were changed (start of vmx_vcpu_run). */
   flushDirtyRegisters(): void {
     if ((this.dirty & CACHED.RSP) !== 0) this.cpu.vmwrite(VMCS.GUEST_RSP, this.registers[GPR.RSP]!);
-    if ((this.dirty & CACHED.RIP) !== 0) this.cpu.vmwrite(VMCS.GUEST_RIP, this.ripValue);
+    if ((this.dirty & CACHED.RIP) !== 0) this.cpu.vmwriteWords(VMCS.GUEST_RIP, this.ripWords);
     this.dirty = 0;
   }
 
@@ -278,7 +284,11 @@ export class Vcpu implements CostSink, GuestContext {
 
   /** Sets RIP after the exiting instruction (skip_emulated_instruction). */
   skipInstruction(): void {
-    this.rip += BigInt(this.cpu.vmreadNumber(VMCS.VM_EXIT_INSTRUCTION_LENGTH));
+    this.cacheRip();
+    const low = (this.ripWords[0]! >>> 0) + this.cpu.vmreadNumber(VMCS.VM_EXIT_INSTRUCTION_LENGTH);
+    this.ripWords[0] = low;
+    if (low > 0xffffffff) this.ripWords[1]!++;
+    this.dirty |= CACHED.RIP;
     this.clearInterruptShadow();
   }
 
@@ -342,6 +352,12 @@ export class Vcpu implements CostSink, GuestContext {
   /** An interrupt was requested: wakes the vCPU, or makes it look again before its next entry. */
   kick(): void {
     this.makeRequest(REQUEST.EVENT);
+    this.leaveGuest();
+  }
+
+  /** Sends a signal to the vCPU's thread. */
+  signal(): void {
+    this.markSignal();
     this.leaveGuest();
   }
 

@@ -44,6 +44,8 @@ export class VmxState {
 
   /** MSRs of the list, in its order (guest_msrs). */
   readonly switchedMsrs: readonly SwitchedMsr[];
+  /** The one of them that holds EFER. */
+  readonly efer: SwitchedMsr;
   /** Those of them that matter in the guest's current mode (the first save_nmsrs). */
   liveMsrs: readonly SwitchedMsr[] = [];
   /** Under shared MSRs KERNEL_GS_BASE is kept apart: the guest changes it without an exit. */
@@ -62,6 +64,7 @@ export class VmxState {
       hostValue: 0n,
       mask: ALL_BITS,
     }));
+    this.efer = this.switchedMsrs.find((msr) => msr.index === MSR.EFER)!;
   }
 
   switchedMsr(index: number): SwitchedMsr | undefined {
