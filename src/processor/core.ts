@@ -133,8 +133,11 @@ export type CpuidSource = (leaf: number, subleaf: number) => CpuidResult;
  * RIP is the address of the instruction when these are called; the instruction's length is passed where the exit saves it.
  */
 export interface Intercepts {
-  /** Completes a VM exit that was thrown from within an access. */
-  exit(signal: VmExitSignal): void;
+  /**
+   * Completes a VM exit that was thrown from within an access.
+   * @param instructionLength of the instruction that made the access, undefined for a fetch or event delivery
+   */
+  exit(signal: VmExitSignal, instructionLength?: number): void;
 
   /** An exception about to be delivered (exception bitmap, page-fault mask and match). */
   exception(event: ProcessorEvent): boolean;
@@ -148,6 +151,9 @@ export interface Intercepts {
   /** Asked at instruction boundaries when RFLAGS.IF = 1 and nothing blocks interrupts. */
   interruptWindow(): boolean;
   readonly interruptWindowExiting: boolean;
+  /** Asked at instruction boundaries when nothing blocks NMIs. */
+  nmiWindow(): boolean;
+  readonly nmiWindowExiting: boolean;
 
   cpuid(instruction: Instruction): boolean;
   hlt(instruction: Instruction): boolean;

@@ -123,6 +123,7 @@ export class StepLoop {
     const { owner } = this;
     if (owner.interruptShadow !== 'none') return undefined;
     const { intercepts } = owner;
+    if (intercepts?.nmiWindowExiting && !owner.nmiBlocked && intercepts.nmiWindow()) return 'vm-exit';
     const enabled = owner.state.interruptsEnabled;
     if (intercepts?.interruptWindowExiting && enabled && intercepts.interruptWindow()) return 'vm-exit';
     if (!owner.interrupts.pending()) return undefined;
@@ -226,7 +227,7 @@ export class StepLoop {
       case EXIT.SIGNAL:
         this.rewind(record);
         owner.abandonWrites();
-        return this.deliver(owner.takeSignal());
+        return this.deliver(owner.takeSignal(), this.instructionAt(record).length);
       case EXIT.FAULT: {
         this.rewind(record);
         owner.abandonWrites();
@@ -269,6 +270,10 @@ export class StepLoop {
     this.spend(position - block.instructions.length, -(block.cyclesFrom[position] as number));
   }
 
+  private instructionAt(record: number): Instruction {
+    return this.engine.cache.blockOf(record).instructions[this.positionOf(record)] as Instruction;
+  }
+
   private positionOf(record: number): number {
     return this.engine.view.getUint8(record + RECORD.POSITION);
   }
@@ -305,7 +310,7 @@ export class StepLoop {
     try {
       outcome = execute(owner, instruction);
     } catch (problem) {
-      return this.deliver(problem);
+      return this.deliver(problem, instruction.length);
     }
     this.stepNext = false;
     switch (outcome) {
@@ -342,12 +347,12 @@ export class StepLoop {
   }
 
   /** Faults are delivered to the guest, VM exits completed; everything else is the host's error. */
-  private deliver(problem: unknown): StopKind | undefined {
+  private deliver(problem: unknown, instructionLength?: number): StopKind | undefined {
     this.stepNext = false;
     const { owner } = this;
     if (problem instanceof GuestFault) return this.afterDelivery(raiseFault(owner, problem));
     if (problem instanceof VmExitSignal && owner.intercepts !== null) {
-      owner.intercepts.exit(problem);
+      owner.intercepts.exit(problem, instructionLength);
       return 'vm-exit';
     }
     throw problem;
