@@ -12,6 +12,8 @@ export interface LocalApicConnections {
   send(message: InterruptMessage): void;
   /** A level-triggered vector was ended: I/O APICs are to hear of it (11.8.5 Signaling Interrupt Servicing Completion). */
   broadcastEndOfInterrupt(vector: number): void;
+  /** An interrupt was ended, whatever its trigger mode. */
+  endOfInterrupt?(vector: number): void;
   /** Something that the processor may have to act on has arrived: look at `pendingVector`. */
   interruptArrived(): void;
   /** Delivery modes that go to the processor without the IRR. */

@@ -196,6 +196,7 @@ export class LocalApic implements Device {
     const vector = this.priority.end();
     if (vector < 0) return;
     const { connections } = this.options;
+    connections.endOfInterrupt?.(vector);
     if (this.priority.triggerMode.has(vector) && !(this.spurious & SPURIOUS.SUPPRESS_EOI_BROADCAST))
       connections.broadcastEndOfInterrupt(vector);
     connections.interruptArrived();

@@ -38,6 +38,16 @@ export interface VcpuInterrupts {
   /** x2APIC registers, MSR 0x800 … 0xbff. Undefined or false means #GP. */
   readX2apicMsr(index: number): bigint | undefined;
   writeX2apicMsr(index: number, value: bigint): boolean;
+  /** The end of interrupt that the exit qualification alone shows (kvm_lapic_set_eoi). */
+  endOfInterrupt(): void;
+  /** MSR_KVM_PV_EOI_EN. Undefined or false means #GP. */
+  readPvEoiMsr(): bigint | undefined;
+  writePvEoiMsr(value: bigint): boolean;
+  /** Before an entry, after events were looked for (kvm_lapic_sync_to_vapic). */
+  syncToGuest(): void;
+  /** The guest was made an offer that has to be taken back after the exit (apic_attention), by `syncFromGuest`. */
+  readonly hasOffer: boolean;
+  syncFromGuest(): void;
   /** Page in host-physical memory with the local APIC's registers, for the TPR shadow; undefined when it has none. */
   readonly registerPage: HostPhysicalAddress | undefined;
   /** INIT, SIPI state and reset belong to later: the vCPU's `wake` is called when an interrupt arrives. */
@@ -46,7 +56,10 @@ export interface VcpuInterrupts {
 
 /** A vCPU as the rest of its VM sees it. */
 export interface VcpuRequests {
-  /** Bits of `REQUEST`, handled before the next entry. */
+  /** Bits of `REQUEST` that wait for the next entry. */
+  readonly requests: number;
+  /** On its way into the guest, or there: it looks at its requests again only after an exit. */
+  readonly guestMode: boolean;
   makeRequest(request: number): void;
   /** Wakes it where it sleeps, makes it leave the guest where it runs (kvm_vcpu_kick). */
   leaveGuest(): void;

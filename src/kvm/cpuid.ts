@@ -1,6 +1,8 @@
 /** The guest's CPUID: the host's, cut to what a guest can have, with KVM's own leaves (KVM_GET_SUPPORTED_CPUID). */
 
 import type { PhysicalCpu } from '../host/physical-cpu.js';
+import { FEATURE_PV_EOI } from './irqchip/pv-eoi.js';
+import type { Policies } from './policies.js';
 
 /** Unsigned 32-bit numbers. */
 export interface CpuidEntry {
@@ -21,7 +23,7 @@ const HYPERVISOR_PRESENT = 0x80000000;
 const SIGNATURE = { ebx: 0x4b4d564b, ecx: 0x564b4d56, edx: 0x4d } as const;
 
 /** The table that user space gives a vCPU by default. */
-export function supportedCpuid(cpu: PhysicalCpu): CpuidEntry[] {
+export function supportedCpuid(cpu: PhysicalCpu, apicId: number, policies: Policies): CpuidEntry[] {
   return cpu.withoutCharge(() => {
     const entries: CpuidEntry[] = [];
     const copy = (first: number): void => {
@@ -37,11 +39,13 @@ export function supportedCpuid(cpu: PhysicalCpu): CpuidEntry[] {
       // x2APIC is offered whether or not the host has it: it is software.
       entries[features] = {
         ...entry,
+        ebx: ((entry.ebx & 0xffffff) | (apicId << 24)) >>> 0,
         ecx: ((entry.ecx & ~HIDDEN_ECX) | X2APIC | HYPERVISOR_PRESENT) >>> 0,
       };
     }
     entries.push({ leaf: HYPERVISOR, eax: HYPERVISOR + 1, ...SIGNATURE });
-    entries.push({ leaf: HYPERVISOR + 1, eax: 0, ebx: 0, ecx: 0, edx: 0 });
+    const paravirtual = policies.pvEoi === 'on' ? FEATURE_PV_EOI : 0;
+    entries.push({ leaf: HYPERVISOR + 1, eax: paravirtual, ebx: 0, ecx: 0, edx: 0 });
     return entries;
   });
 }

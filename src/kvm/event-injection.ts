@@ -1,5 +1,6 @@
 /** Events on their way into the guest (inject_pending_event, enable_irq_window, vmx_complete_interrupts). */
 
+import { CR0 } from '../architecture/control-registers.js';
 import { RFLAGS } from '../architecture/rflags.js';
 import { VECTOR } from '../architecture/vectors.js';
 import { PRIMARY } from '../architecture/vmx/controls.js';
@@ -45,6 +46,7 @@ export function injectPendingEvent(vcpu: Vcpu): void {
   else if (vcpu.interrupts.hasInterrupt() || vcpu.requestInterruptWindow)
     openWindow(vcpu, PRIMARY.INTERRUPT_WINDOW_EXITING);
   if (vcpu.interrupts.enabled && vcpu.vmx.tprShadow) updateTprThreshold(vcpu);
+  vcpu.interrupts.syncToGuest();
 }
 
 /** RFLAGS.IF is set and nothing blocks interrupts (vmx_interrupt_allowed): two VMREADs. */
@@ -63,7 +65,9 @@ function nmiAllowed(vcpu: Vcpu): boolean {
 /** vmx_queue_exception. */
 function queueException(vcpu: Vcpu): void {
   const { cpu } = vcpu;
-  const { vector, errorCode, instructionLength } = vcpu.exception!;
+  const { vector, instructionLength } = vcpu.exception!;
+  // Real mode has no error codes (SDM Vol. 3C, 26.2.1.3 VM-Entry Control Fields).
+  const errorCode = (vcpu.cr0 & CR0.PE) === 0 ? undefined : vcpu.exception!.errorCode;
   if (errorCode !== undefined) cpu.vmwriteNumber(VMCS.VM_ENTRY_EXCEPTION_ERROR_CODE, errorCode);
   let type: number = INTERRUPTION_TYPE.HARDWARE_EXCEPTION;
   if (instructionLength !== undefined) {

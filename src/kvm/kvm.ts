@@ -17,6 +17,7 @@ import { type AddressRange, IoBus } from './io-bus.js';
 import { type IoEventFdRequest, IoEventFds } from './ioeventfd.js';
 import { DEFAULT_APIC_ADDRESS } from './irqchip/apic-base.js';
 import { InKernelIrqchip } from './irqchip/in-kernel-irqchip.js';
+import { PvEoi } from './irqchip/pv-eoi.js';
 import { type MemoryRegion, MemorySlots } from './memory-slots.js';
 import { MmioPath } from './mmio.js';
 import { ExtendedPageTables } from './mmu/extended-page-tables.js';
@@ -86,7 +87,7 @@ export class KvmVm {
       coalescedMmio,
       extendedPageTables: new ExtendedPageTables(host.memory, host.pages),
     });
-    this.clock = new HostClock(host.cpus[0]!.cpu, host.costModel.clockInHertz);
+    this.clock = new HostClock(() => host.scheduler.executingCpu.cpu, host.costModel.clockInHertz);
     this.irqchip = new InKernelIrqchip({
       clock: this.clock,
       memory: host.memory,
@@ -158,6 +159,14 @@ export class KvmVm {
       vcpu.haltedForGood = true;
     }
     vcpu.connectInterrupts(localApic);
+    if (vm.policies.pvEoi === 'on')
+      localApic.connectPvEoi(
+        new PvEoi({
+          costs: vcpu,
+          memory: host.memory,
+          find: (address) => vm.memorySlots.peek(address),
+        }),
+      );
     vcpu.connectEmulator(
       new Emulator({
         vcpu,
@@ -169,7 +178,7 @@ export class KvmVm {
         policy: vm.policies.instructionEmulation,
       }),
     );
-    vcpu.cpuidEntries = supportedCpuid(cpu);
+    vcpu.cpuidEntries = supportedCpuid(cpu, vcpu.id, vm.policies);
     writeInitialFpuState(vcpu.guestFpu);
     this.atSetUp(vcpu, () => {
       setupVmcs(vcpu, { accessPage: this.apicAccessPage, registerPage: localApic.registerPage });
@@ -203,6 +212,11 @@ export class KvmVm {
       body: (thread) => vcpuThread(vcpu, monitor, thread),
       user: user ?? { fsSelector: 0, gsSelector: 0, fsBase: 0x7f7a_5c9d_8700n, gsBase: 0n },
     });
+  }
+
+  /** Makes every vCPU's thread leave KVM_RUN with KVM_EXIT_INTR, wherever it is (SIGUSR1 of QEMU's exit). */
+  signalThreads(): void {
+    for (const vcpu of this.vcpus) vcpu.signal();
   }
 
   /** True when every vCPU is halted with interrupts off: nothing the guest set up can wake it. */

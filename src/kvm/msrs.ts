@@ -6,6 +6,7 @@ import { VMCS } from '../architecture/vmx/vmcs-fields.js';
 import { operation } from '../host/cost/operations.js';
 import { setEfer } from './control-registers.js';
 import { loadHostState } from './host-state.js';
+import { MSR_PV_EOI } from './irqchip/pv-eoi.js';
 import type { Vcpu } from './vcpu.js';
 
 const COMPARE = operation('MSR list compare');
@@ -63,6 +64,7 @@ export function readMsr(vcpu: Vcpu, index: number): bigint | undefined {
   );
   if (switched !== undefined) return switched.guestValue;
   if (index === MSR.APIC_BASE) return vcpu.interrupts.readApicBase();
+  if (index === MSR_PV_EOI) return vcpu.interrupts.readPvEoiMsr();
   if (PLAIN.has(index)) return vmx.otherMsrs.get(index) ?? 0n;
   return CONSTANTS.get(index);
 }
@@ -111,6 +113,7 @@ function writeSoftwareMsr(vcpu: Vcpu, index: number, value: bigint): boolean {
     return true;
   }
   if (index === MSR.APIC_BASE) return vcpu.interrupts.writeApicBase(value);
+  if (index === MSR_PV_EOI) return vcpu.interrupts.writePvEoiMsr(value);
   if (PLAIN.has(index)) {
     if (index === MSR.PAT && !isValidPat(value)) return false;
     vmx.otherMsrs.set(index, value);

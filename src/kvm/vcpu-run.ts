@@ -86,9 +86,10 @@ function finishExit(vcpu: Vcpu): void {
   cpu.charge(PREEMPTION_TOGGLE);
 }
 
-/** vmx_handle_exit. */
+/** kvm_lapic_sync_from_vapic and vmx_handle_exit. */
 function handleExit(vcpu: Vcpu): KvmExit | undefined {
   const { cpu } = vcpu;
+  if (vcpu.interrupts.hasOffer) vcpu.interrupts.syncFromGuest();
   // With EPT the guest changes CR3 without an exit.
   if (vcpu.pagingEnabled) vcpu.cr3Bits = cpu.vmreadNumber(VMCS.GUEST_CR3);
   cpu.charge(EXIT_DISPATCH);
@@ -168,7 +169,7 @@ export function* finishMigration(vcpu: Vcpu): Generator<ThreadRequest, undefined
   cpu.setStage(STAGE.GUEST_STATE_RELOADED);
   while (vcpu.loadedOn !== undefined) {
     // As far as the others have come, and a step further, so that they go on.
-    cpu.waitUntil(Math.min(cpu.orderLimit, cpu.horizon) + 1, WAIT_FOR_CPU);
+    cpu.waitUntil(cpu.orderLimit + 1, WAIT_FOR_CPU);
     cpu.takeInterrupts();
     yield 'pause';
   }

@@ -88,6 +88,7 @@ const NAMES = [
   'device binary-search step',
   'in-kernel device access',
   'local APIC register access',
+  'cached guest word access',
   // instruction emulator
   'emulator set-up',
   'emulator page-walk step',

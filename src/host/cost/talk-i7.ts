@@ -107,6 +107,12 @@ const PRIORS: { readonly [Name in OperationName]?: Row } = {
   ],
   'in-kernel device access': [60, 'each', 'assumed', 'a lock and a register switch'],
   'local APIC register access': [60, 'each', 'assumed', 'a register switch, bitmap scan'],
+  'cached guest word access': [
+    20,
+    'each',
+    'assumed',
+    'slot generation compared, access allowed and ended, a word read and written in the first-level cache',
+  ],
   'emulator page-walk step': [60, 'per level', 'assumed', 'guest entry copied through the user mapping'],
   'emulator fetch': [80, 'per fetch', 'assumed', 'up to 15 bytes copied through the user mapping'],
   'emulator operand access': [60, 'each', 'assumed', 'copy through the user mapping or MMIO dispatch'],

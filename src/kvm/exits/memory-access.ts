@@ -1,6 +1,11 @@
 /** EPT violations and misconfigurations (exits 48, 49) and accesses to the APIC's page (exit 44). */
 
+import {
+  APIC_ACCESS_TYPE,
+  decodeApicAccessQualification,
+} from '../../architecture/vmx/exit-qualifications.js';
 import { VMCS } from '../../architecture/vmx/vmcs-fields.js';
+import { APIC_REGISTER } from '../../devices/local-apic-registers.js';
 import { operation } from '../../host/cost/operations.js';
 import { guestPhysical } from '../../memory/addresses.js';
 import { emulateInstruction } from '../emulated-instruction.js';
@@ -32,10 +37,23 @@ export function handleEptMisconfiguration(vcpu: Vcpu): KvmExit {
   return { reason: 'unknown', hardwareReason: vcpu.vmx.exitReason };
 }
 
-/** handle_apic_access of 2.6.32: the qualification says what the guest does, but the emulator finds it out again. */
+/**
+ * handle_apic_access. In 2.6.32 the qualification says what the guest does, but the emulator finds it out again. Later
+ * ends of interrupt, of which the value does not matter, are recognised by it.
+ */
 export function handleApicAccess(vcpu: Vcpu): KvmExit | undefined {
   const { cpu } = vcpu;
   cpu.charge(APIC_HANDLER);
-  cpu.vmread(VMCS.EXIT_QUALIFICATION);
+  const access = decodeApicAccessQualification(cpu.vmreadNumber(VMCS.EXIT_QUALIFICATION));
+  if (
+    vcpu.vm.policies.apicAccess === 'fast-eoi' &&
+    access.type === APIC_ACCESS_TYPE.LINEAR_WRITE &&
+    access.offset === APIC_REGISTER.EOI
+  ) {
+    if (vcpu.tracker.listening) vcpu.tracker.note('end of interrupt by exit qualification');
+    vcpu.interrupts.endOfInterrupt();
+    vcpu.skipInstruction();
+    return undefined;
+  }
   return emulateInstruction(vcpu);
 }

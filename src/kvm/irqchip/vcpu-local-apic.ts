@@ -14,6 +14,7 @@ import type { PhysicalMemory } from '../../memory/physical-memory.js';
 import type { VcpuInterrupts } from '../contracts.js';
 import type { BusDevice } from '../io-bus.js';
 import { APIC_BASE, apicAddressOf, apicModeOf, DEFAULT_APIC_ADDRESS, isLegalApicBase } from './apic-base.js';
+import type { PvEoi } from './pv-eoi.js';
 
 const REGISTER_ACCESS = operation('local APIC register access');
 const TIMER_PROGRAMMING = operation('timer programming');
@@ -65,6 +66,9 @@ export class VcpuLocalApic implements VcpuInterrupts, BusDevice {
   private readonly externalInterrupts: ExternalInterrupts | undefined;
   private apicBase: bigint;
   private timerPending = false;
+  /** The vector taken last, while it is in service and nothing has ended since; -1 when not known (highest_isr_cache). */
+  private lastTaken = -1;
+  private pvEoi: PvEoi | undefined;
 
   constructor(options: VcpuLocalApicOptions) {
     const { vcpu, clock, memory } = options;
@@ -87,6 +91,9 @@ export class VcpuLocalApic implements VcpuInterrupts, BusDevice {
       connections: {
         send: (message) => options.send(message, this),
         broadcastEndOfInterrupt: options.broadcastEndOfInterrupt,
+        endOfInterrupt: () => {
+          this.lastTaken = -1;
+        },
         interruptArrived: () => vcpu.kick(),
         nonMaskableInterrupt: () => {
           vcpu.nmiPending = true;
@@ -116,7 +123,10 @@ export class VcpuLocalApic implements VcpuInterrupts, BusDevice {
   acknowledge(): number {
     if (this.apic.pendingVector < 0 && this.hasExternalInterrupt)
       return this.externalInterrupts!.acknowledge();
-    return this.apic.acknowledge();
+    const vector = this.apic.acknowledge();
+    // A spurious interrupt is not in service.
+    if (this.apic.priority.inService.has(vector)) this.lastTaken = vector;
+    return vector;
   }
 
   highestRequest(): number {
@@ -130,6 +140,32 @@ export class VcpuLocalApic implements VcpuInterrupts, BusDevice {
   injectPendingTimer(): void {
     // What is merged with a request that still waits stays pending and is tried again (kvm_inject_apic_timer_irqs).
     if (this.timerPending && this.apic.deliverTimer()) this.timerPending = false;
+  }
+
+  /** Offers the guest ends of interrupt through memory from now on. */
+  connectPvEoi(pvEoi: PvEoi): void {
+    this.pvEoi = pvEoi;
+  }
+  readPvEoiMsr(): bigint | undefined {
+    return this.pvEoi?.readMsr();
+  }
+  writePvEoiMsr(value: bigint): boolean {
+    return this.pvEoi?.writeMsr(value) ?? false;
+  }
+
+  /** apic_sync_pv_eoi_to_guest: nothing else waits, one vector is known to be in service, and no I/O APIC waits for its end. */
+  syncToGuest(): void {
+    const { pvEoi, lastTaken, apic } = this;
+    if (pvEoi?.enabled !== true || lastTaken < 0 || apic.highestRequest >= 0) return;
+    if (apic.priority.triggerMode.has(lastTaken)) return;
+    pvEoi.offer();
+  }
+  get hasOffer(): boolean {
+    return this.pvEoi?.pending === true;
+  }
+  /** apic_sync_pv_eoi_from_guest. */
+  syncFromGuest(): void {
+    if (this.pvEoi?.withdraw() === true) this.endOfInterrupt();
   }
 
   readCr8(): number {
