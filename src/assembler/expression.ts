@@ -267,6 +267,8 @@ export class ExpressionParser {
       }
       return { ...constantValue(0n), registers: [{ of: register, factor: 1n }] };
     }
+    if (keyword === 'seg')
+      fail('unsupported', 'SEG is not supported: no output format here has segments', token);
     if (isFloatFunction(keyword)) return constantValue(parseFloatFunction(this.cursor, token));
     return this.environment.lookUpSymbol(token);
   }

@@ -1,7 +1,7 @@
 /** The state of one pass over the source: where it assembles to, what symbols mean, what it has to say. */
 
 import { AssemblyError, fail } from './assembly-error.js';
-import { type DiagnosticCollector, diagnosticAt } from './diagnostics.js';
+import { type Diagnostic, type DiagnosticCollector, diagnosticAt } from './diagnostics.js';
 import type { ExpressionEnvironment } from './expression.js';
 import type { CodeSize } from './instruction-statement.js';
 import { MAXIMUM_SECTION_SIZE, type Section, type SectionTable } from './sections.js';
@@ -73,6 +73,7 @@ export class Pass implements ExpressionEnvironment {
   openInstance: OpenStructure | undefined;
   readonly listing: ListedLine[] = [];
   private instructions = 0;
+  private readonly reports: { diagnostic: Diagnostic; provisional: boolean }[] = [];
   private statements = 0;
 
   constructor(assembly: Assembly, number: number, fileName: string) {
@@ -194,7 +195,19 @@ export class Pass implements ExpressionEnvironment {
     token: Token | undefined,
     provisional: boolean,
   ): void {
-    this.assembly.diagnostics.add(diagnosticAt(severity, code, message, this.line, token), provisional);
+    this.reports.push({ diagnostic: diagnosticAt(severity, code, message, this.line, token), provisional });
+  }
+
+  /** The line is done: what was reported about it counts. */
+  keepReports(): void {
+    for (const { diagnostic, provisional } of this.reports)
+      this.assembly.diagnostics.add(diagnostic, provisional);
+    this.reports.length = 0;
+  }
+
+  /** The line is in error: that one error says enough. */
+  dropReports(): void {
+    this.reports.length = 0;
   }
 
   warn(code: string, message: string, token?: Token): void {
@@ -263,6 +276,7 @@ export class Pass implements ExpressionEnvironment {
         undefined,
         true,
       );
+    this.keepReports();
   }
 
   /** A count of bytes or repetitions from an expression: not negative, not beyond all bounds. */

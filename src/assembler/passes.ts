@@ -6,7 +6,8 @@ import { ExpressionParser } from './expression.js';
 import { tokenizeLine } from './lexer.js';
 import { rowsOfMnemonic } from './mnemonic-forms.js';
 import { type Assembly, type OutputFormat, Pass } from './pass.js';
-import { Preprocessor, type PreprocessorHost } from './preprocessor/preprocessor.js';
+import type { PreprocessorHost } from './preprocessor/host.js';
+import { Preprocessor } from './preprocessor/preprocessor.js';
 import { SectionTable } from './sections.js';
 import { type SourceLine, splitIntoLines } from './source-text.js';
 import { assembleStatement } from './statement.js';
@@ -139,8 +140,10 @@ function runPass(pass: Pass, files: SourceFiles, main: readonly SourceLine[], op
     pass.line = line.origin;
     try {
       assembleStatement(pass, line.tokens);
+      pass.keepReports();
     } catch (error) {
       if (!(error instanceof AssemblyError)) throw error;
+      pass.dropReports();
       report('error', error.code, error.message, line.origin, error.token);
       if (pass.assembly.aborted) return;
     }

@@ -24,6 +24,7 @@ export interface ValueField {
 }
 
 export interface EncodedInstruction {
+  readonly row: Encoding;
   readonly bytes: number[];
   readonly fields: readonly ValueField[];
 }
@@ -198,7 +199,7 @@ export function encodeRow(
     fields.push({ ...field, offset: bytes.length });
     for (let count = 0; count < field.sizeInBytes; count++) bytes.push(0);
   }
-  return { bytes, fields };
+  return { row, bytes, fields };
 }
 
 function appendAddress(

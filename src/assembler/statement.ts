@@ -127,6 +127,8 @@ function assembleInstruction(pass: Pass, cursor: TokenCursor): void {
     mustStayLong: pass.beginInstruction(),
   };
   const encoded = encodeInstruction(statement, context);
+  if (prefixes.lock && !(encoded.row.lockable && operands.some((operand) => operand.kind === 'memory')))
+    pass.warn('not-lockable', `${token.text} can't be locked with these operands`, first);
   pass.endInstruction(encoded.bytes.length);
   emitInstruction(pass, encoded);
 }

@@ -11,29 +11,10 @@ import { parseConditionDirective } from './conditions.js';
 import { runDefinitionDirective } from './definition-directives.js';
 import { asLabel, FLOW_DIRECTIVES, type FlowSurroundings } from './flow-directives.js';
 import { type ConditionState, type Frame, isActive, originOf } from './frames.js';
+import type { PreprocessorHost } from './host.js';
 import { bindParameters, type MultiLineMacro, MultiLineMacros } from './multi-line-macros.js';
 import { type Context, substituteParameters } from './parameter-substitution.js';
 import { type BuiltInNames, SingleLineMacros } from './single-line-macros.js';
-
-export interface PreprocessorHost {
-  /** The lines of an included file, or undefined when there is no such file. */
-  readLines(path: string, from: string): readonly SourceLine[] | undefined;
-  /** Value of an expression all of whose symbols must be known already. */
-  evaluate(tokens: readonly Token[], directive: Token): bigint;
-  report(
-    severity: 'error' | 'warning',
-    code: string,
-    message: string,
-    origin: LineOrigin,
-    token?: Token,
-  ): void;
-  /** A line has been read, for the listing. `depth` counts the macros around it. */
-  listLine(line: SourceLine, depth: number): void;
-  /** A name that stays an instruction when the macro of that name does not take the operands. */
-  isInstruction(name: string): boolean;
-  /** What a failed %INCLUDE would have defined is unknown. */
-  noteIncomplete(): void;
-}
 
 const MAXIMUM_LINES = 500_000;
 const MAXIMUM_FRAMES = 1000;
