@@ -1,5 +1,9 @@
 import { describe, expect, it } from 'vitest';
+import { CR0 } from '../../src/architecture/control-registers.js';
 import { RFLAGS } from '../../src/architecture/rflags.js';
+import { VECTOR } from '../../src/architecture/vectors.js';
+import { VMCS } from '../../src/architecture/vmx/vmcs-fields.js';
+import { injectPendingEvent } from '../../src/kvm/event-injection.js';
 import type { ExitRecord, InjectionRecord } from '../../src/trace/events.js';
 import { createKvmMachine } from './kvm-machine.js';
 
@@ -135,6 +139,20 @@ describe('exceptions', () => {
   it('of CR0 values that are not allowed as well', () => {
     const machine = guarded('mov rax, cr0\nbtr rax, 0\nmov cr0, rax\nhlt');
     expect(machine.exits).toEqual([{ reason: 'shutdown' }]);
+  });
+
+  it.each([
+    ['real', 0, 0x80000306],
+    ['protected', CR0.PE, 0x80000b06],
+  ])('carry an error code only outside real mode: %s mode', (_mode, cr0, expected) => {
+    const { vcpu } = createKvmMachine({ code: 'hlt' });
+    const { cpu } = vcpu;
+    cpu.withoutCharge(() => {
+      vcpu.cr0 = cr0;
+      vcpu.injectException(VECTOR.UD, 0);
+      injectPendingEvent(vcpu);
+    });
+    expect(Number(cpu.peekVmcs(VMCS.VM_ENTRY_INTERRUPTION_INFORMATION))).toBe(expected);
   });
 
   it('leave RFLAGS alone when they are only looked at', () => {
