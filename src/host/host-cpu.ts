@@ -1,7 +1,7 @@
 /** The host kernel's data of one CPU: who runs, who waits to run, user-return notifiers. */
 
 import { operation } from './cost/operations.js';
-import { mathStateRestore } from './host-kernel.js';
+import { HostFpu } from './host-fpu.js';
 import { HostThread, TIF } from './host-thread.js';
 import type { LedgerAccount } from './ledger.js';
 import type { PhysicalCpu } from './physical-cpu.js';
@@ -18,6 +18,7 @@ export class HostCpu {
   /** Number of the socket: CPUs of one socket share a cache. */
   readonly socket: number;
   readonly idle: HostThread;
+  readonly fpu: HostFpu;
   current: HostThread;
   readonly runQueue: HostThread[] = [];
   private readonly notifiers = new Set<UserReturnNotifier>();
@@ -27,9 +28,10 @@ export class HostCpu {
     this.socket = socket;
     this.idle = new HostThread({ name: `swapper/${cpu.number}`, account: idleAccount, isKernelThread: true });
     this.current = this.idle;
+    this.fpu = new HostFpu(cpu);
     cpu.onDeviceNotAvailable = () => {
       if (this.current.isKernelThread) throw new Error(`kernel thread ${this.current.name} used the FPU`);
-      mathStateRestore(cpu, this.current);
+      this.fpu.restore(this.current);
     };
   }
 

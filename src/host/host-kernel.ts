@@ -1,13 +1,12 @@
 /**
- * The host kernel's own state: the values that a 64-bit Linux keeps in its registers, distinct from any guest's, how
- * a CPU is put into that state, and its lazy FPU handling.
+ * The host kernel's own state: the values that a 64-bit Linux keeps in its registers, distinct from any guest's, and how
+ * a CPU is put into that state.
  */
 
 import { CR0, CR4, EFER } from '../architecture/control-registers.js';
 import { MSR } from '../architecture/msrs.js';
 import { SEGMENT } from '../architecture/registers.js';
 import { STATE } from '../processor/state/layout.js';
-import type { HostThread } from './host-thread.js';
 import type { HostDescriptors, PhysicalCpu } from './physical-cpu.js';
 
 /** Segment selectors of the host kernel (arch/x86/include/asm/segment.h). */
@@ -84,23 +83,4 @@ export function bootHostCpu(cpu: PhysicalCpu): void {
     cpu.ltr();
     cpu.lgdt();
   });
-}
-
-/** The host's #NM handler (math_state_restore): the thread gets its FPU registers back. */
-export function mathStateRestore(cpu: PhysicalCpu, thread: HostThread): void {
-  cpu.clts();
-  cpu.fxrstor(thread.savedFpu);
-  thread.usesFpu = true;
-  thread.fpuCounter = (thread.fpuCounter + 1) & 0xff;
-}
-
-/** Part of a context switch (__unlazy_fpu): saves the registers if they are the thread's and sets CR0.TS. */
-export function unlazyFpu(cpu: PhysicalCpu, thread: HostThread): void {
-  if (!thread.usesFpu) {
-    thread.fpuCounter = 0;
-    return;
-  }
-  cpu.fxsave(thread.savedFpu);
-  thread.usesFpu = false;
-  cpu.stts();
 }

@@ -54,6 +54,10 @@ export class HostThread {
   readonly savedFpuWords = new Int32Array(this.savedFpu.buffer);
   /** The CPU's FPU registers hold this thread's state (TS_USEDFPU). */
   usesFpu = false;
+  /** Number of the CPU that the thread's registers were last loaded on. */
+  lastFpuCpu: number | undefined;
+  /** Others' values were put into registers that count as this thread's: user code is about to lose its own. */
+  fpuOverwritten = false;
   /** Times that the FPU was used since it was last not used during a whole slice. */
   fpuCounter = 0;
 

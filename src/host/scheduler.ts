@@ -10,7 +10,6 @@
 import { MSR } from '../architecture/msrs.js';
 import { operation } from './cost/operations.js';
 import type { HostCpu } from './host-cpu.js';
-import { unlazyFpu } from './host-kernel.js';
 import { type HostThread, TIF } from './host-thread.js';
 import { STAGE } from './stages.js';
 
@@ -89,6 +88,9 @@ export class Scheduler {
     const sender = this.executing.cpu;
     sender.charge(SEND_INTERRUPT);
     target.cpu.events.schedule(sender.now + sender.costOf(INTERRUPT_FLIGHT), action);
+    // A CPU that slept has something to do now: the sender must not run on as if it were alone.
+    sender.orderLimit = Math.min(sender.orderLimit, target.nextTime);
+    sender.horizon = Math.min(sender.horizon, target.nextTime + sender.costOf(INTERRUPT_FLIGHT));
   }
 
   /** smp_send_reschedule: the CPU leaves the guest and looks at its flags. */
@@ -232,7 +234,7 @@ export class Scheduler {
     for (const notifier of previous.preemptNotifiers) notifier.schedOut();
     cpu.setStage(STAGE.BLOCKED);
     cpu.charge(CONTEXT_SWITCH);
-    unlazyFpu(cpu, previous);
+    host.fpu.switch(previous, next);
     host.current = next;
     cpu.account = next.account;
     if (previous.hasFlag(TIF.USER_RETURN_NOTIFY)) {
