@@ -50,6 +50,7 @@ export interface KvmMachineOptions {
   readonly readPort?: (port: number, sizeInBytes: number) => number;
   readonly readMmio?: UserSpaceMonitor['readMmio'];
   readonly writeMmio?: UserSpaceMonitor['writeMmio'];
+  readonly takeMemoryRegions?: UserSpaceMonitor['takeMemoryRegions'];
   /** Called for every port write in user space. */
   readonly writePort?: (machine: KvmMachine, port: number, value: number) => void;
 }
@@ -138,6 +139,7 @@ export function createKvmMachine(options: KvmMachineOptions): KvmMachine {
     },
     readMmio: options.readMmio ?? (() => 0n),
     writeMmio: options.writeMmio ?? (() => {}),
+    takeMemoryRegions: () => options.takeMemoryRegions?.(),
     handleExit: (_vcpu, exit) => {
       exits.push(exit);
       return false;
