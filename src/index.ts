@@ -11,6 +11,8 @@ export {
 } from './assembler/index.js';
 export { DecodeStatus, decode, sweep } from './decoder/index.js';
 export { formatInstruction } from './disassembler/index.js';
+export type { CostEntry, CostModel, Provenance } from './host/cost/cost-model.js';
+export { COST_MODELS, type CostModelName } from './host/cost/cost-models.js';
 export { Instruction } from './instruction-set/index.js';
 export {
   DEFAULT_ERA,

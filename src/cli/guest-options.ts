@@ -1,6 +1,7 @@
 /** Options that `run`, `trace` and `stat` share: which machine the guest gets, and what its end means. */
 
 import { type Command, InvalidArgumentError, Option } from 'commander';
+import { COST_MODELS, type CostModelName, DEFAULT_COST_MODEL } from '../host/cost/cost-models.js';
 import { DEFAULT_ERA, ERAS, type Era, IMPLEMENTED, type Policies } from '../kvm/policies.js';
 import { DEFAULT_MEMORY_BYTES } from '../machine/memory-map.js';
 import { EXIT_CODE_HELP } from './exit-codes.js';
@@ -12,6 +13,7 @@ export interface GuestOptions {
   readonly memory: number;
   readonly era: Era;
   readonly policy: Partial<Policies>;
+  readonly costModel: CostModelName;
   readonly maxInstructions?: number;
   readonly successExitCode?: number;
 }
@@ -40,9 +42,20 @@ export function addGuestOptions(command: Command): Command {
       parsePolicy,
       {},
     )
+    .addOption(costModelOption())
     .option('--max-instructions <n>', 'stop after this many guest instructions', parseCount)
     .option('--success-exit-code <n>', 'the exit code that stands for success', parseCount)
-    .addHelpText('after', `\n${EXIT_CODE_HELP}\n\nPolicies (the first one is the default):\n${policies}`);
+    .addHelpText(
+      'after',
+      `\n${EXIT_CODE_HELP}\n\nPolicies (the first one is the default; \`exitscope policies\` explains them):\n${policies}`,
+    );
+}
+
+/** `--cost-model`, for every command that runs guests. */
+export function costModelOption(): Option {
+  return new Option('--cost-model <name>', 'count the cycles of this processor')
+    .choices(Object.keys(COST_MODELS))
+    .default(DEFAULT_COST_MODEL);
 }
 
 function parsePolicy(text: string, previous: Partial<Policies>): Partial<Policies> {

@@ -5,6 +5,7 @@ import { Command, CommanderError } from 'commander';
 import { asmCommand } from './command-asm.js';
 import { disasmCommand } from './command-disasm.js';
 import { CommandError } from './command-error.js';
+import { policiesCommand } from './command-policies.js';
 import { runCommand } from './command-run.js';
 import { statCommand } from './command-stat.js';
 import { traceCommand } from './command-trace.js';
@@ -22,7 +23,14 @@ function createProgram(): Command {
     .description('Runs x86-64 guests under a KVM-like hypervisor, and accounts for every VM exit in cycles.')
     .version(version(), '-V, --version', 'print the version')
     .addHelpText('after', '\nExample:\n  $ exitscope trace --stages guest-programs/pio-write.asm');
-  const commands = [asmCommand(), disasmCommand(), runCommand(), traceCommand(), statCommand()];
+  const commands = [
+    asmCommand(),
+    disasmCommand(),
+    runCommand(),
+    traceCommand(),
+    statCommand(),
+    policiesCommand(),
+  ];
   for (const command of commands) program.addCommand(command);
   for (const command of [program, ...commands])
     command

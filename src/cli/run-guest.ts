@@ -1,5 +1,6 @@
 /** Runs a guest in slices, so that Ctrl-C is noticed between them, and turns its end into an exit code. */
 
+import { COST_MODELS } from '../host/cost/cost-models.js';
 import { PolicyError } from '../kvm/policies.js';
 import { createVm } from '../machine/create-vm.js';
 import { MachineError } from '../machine/machine-error.js';
@@ -32,7 +33,8 @@ export async function runGuest(
   try {
     const image = readGuestFile(path, options.format);
     const { memory: memoryBytes, era, policy: policies } = options;
-    const vm = createVm({ image, memoryBytes, era, policies, ...observers });
+    const costModel = COST_MODELS[options.costModel];
+    const vm = createVm({ image, memoryBytes, era, policies, costModel, ...observers });
     return await runInSlices(vm, options.maxInstructions);
   } catch (error) {
     throw commandErrorFor(error, path);

@@ -41,18 +41,24 @@ export function pathCycles(
   return sum;
 }
 
+/** The parts of exit and entry in a hardware round trip, in whole cycles, by the talk's 400 to 800. */
+export function splitRoundTrip(cycles: number): { readonly exit: number; readonly entry: number } {
+  const ratio = PUBLISHED.exitToEntryRatio;
+  const exit = Math.round((cycles * ratio.exit) / (ratio.exit + ratio.entry));
+  return { exit, entry: cycles - exit };
+}
+
 /**
  * Solves for the unknown costs.
  * @param priors cycles of everything that is known beforehand, by operation
  * @throws CalibrationError
  */
 export function calibrate(priors: CostTable): Record<CalibratedOperation, number> {
-  const { exit, entry } = PUBLISHED.exitToEntryRatio;
-  const vmExit = Math.round((PUBLISHED.hardwareRoundTrip.cycles * exit) / (exit + entry));
+  const { exit, entry } = splitRoundTrip(PUBLISHED.hardwareRoundTrip.cycles);
   const known: Record<string, number> = {
     ...(priors as Record<string, number>),
-    'VM exit': vmExit,
-    'VM entry': PUBLISHED.hardwareRoundTrip.cycles - vmExit,
+    'VM exit': exit,
+    'VM entry': entry,
     'MOV from CR': PUBLISHED.hostCr0Update.cycles - priors.VMWRITE!,
     'MOV to CR2': PUBLISHED.cr2Write.cycles,
     'locked operation': Math.round(PUBLISHED.sameCpuCompareAndSwap.cycles),
