@@ -1,6 +1,12 @@
 /**
  * The entry contract: what a guest finds when its first instruction runs. 64-bit mode at privilege level 0, interrupts
  * off, physical memory below 4 GiB mapped one to one, a stack, flat segments, and no IDT.
+ *
+ * Further virtual CPUs (application processors) wait for INIT and a start-up message with vector V from the interrupt
+ * command register, as on hardware. A vCPU then starts at guest-physical V << 12, not in real mode but in the same
+ * state as the boot processor: 64-bit mode, boot page tables and GDT, interrupts off, no IDT. RSP is 0 (it has no stack
+ * yet), RDI is its APIC ID, all other general registers are 0. The second start-up message that hardware wants is
+ * ignored.
  */
 
 import { CR0, CR4, EFER } from '../architecture/control-registers.js';

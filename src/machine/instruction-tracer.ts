@@ -50,7 +50,7 @@ const WATCHED: readonly WatchedRegister[] = [
  */
 export class InstructionTracer implements InstructionObserver {
   private readonly processor: Processor;
-  private readonly vcpu: number;
+  private readonly vcpu: () => number | undefined;
   private readonly startTime: number;
   private readonly listener: (record: InstructionRecord) => void;
   private readonly snapshot = new BigUint64Array(WATCHED.length);
@@ -58,11 +58,13 @@ export class InstructionTracer implements InstructionObserver {
   private time = 0;
   private bytes: Uint8Array = new Uint8Array(0);
   private unfinished = false;
+  private running: number | undefined;
   private readonly scratch = new Instruction();
 
   constructor(options: {
     processor: Processor;
-    vcpu: number;
+    /** The vCPU that the processor runs; undefined when it is none that anybody listens to. */
+    vcpu: () => number | undefined;
     /** Time-stamp counter at which the VM started. */
     startTime: number;
     listener: (record: InstructionRecord) => void;
@@ -77,6 +79,8 @@ export class InstructionTracer implements InstructionObserver {
     const { state, timeStampCounter } = this.processor;
     if (this.unfinished && this.rip === state.rip) return;
     this.unfinished = true;
+    // Afterwards the guest may have been left.
+    this.running = this.vcpu();
     this.rip = state.rip;
     this.time = timeStampCounter - this.startTime;
     this.bytes = this.readInstruction();
@@ -86,7 +90,9 @@ export class InstructionTracer implements InstructionObserver {
   after(completed: boolean): void {
     if (!completed) return;
     this.unfinished = false;
-    const { vcpu, time, rip, bytes } = this;
+    const vcpu = this.running;
+    if (vcpu === undefined) return;
+    const { time, rip, bytes } = this;
     this.listener({ vcpu, time, rip, bytes, changes: this.changes() });
   }
 

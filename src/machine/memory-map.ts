@@ -21,6 +21,12 @@ export const IDENTITY_MAPPED_BYTES = 2 ** 32;
 /** First byte that an image may occupy: below are boot GDT, page tables and boot stack. */
 export const FIRST_IMAGE_ADDRESS = BOOT_STACK_TOP;
 
+/**
+ * An application processor starts at guest-physical (vector of its start-up message) << 12, in 64-bit mode: see
+ * `boot-state.ts`. As on a PC the vector reaches the first MiB only; images lie above, and copy their start there.
+ */
+export const STARTUP_VECTOR_SHIFT = 12;
+
 /** Guest RAM when nothing else is asked for: roomy for test kernels, quick to clear. */
 export const DEFAULT_MEMORY_BYTES = 64 * 2 ** 20;
 /** Boot structures, a page for the image, and 2 MiB pages that ring-3 guests hand out. */

@@ -1,4 +1,4 @@
-/** The hardware of the simulated host: linear memory, engine, one processor with VT-x. */
+/** The hardware of the simulated host: linear memory, engine, processors with VT-x. */
 
 import { PhysicalMemory } from '../memory/physical-memory.js';
 import type { InterruptSource, MmioBus, PortBus } from '../processor/core.js';
@@ -20,31 +20,38 @@ const NO_MMIO: MmioBus = { read: (_address, size) => (1n << BigInt(8 * size)) - 
 /** The simulated CPU puts its own in place. */
 const NO_INTERRUPTS: InterruptSource = { pending: () => false, acknowledge: () => 0 };
 
-export interface PhysicalMachine {
-  readonly memory: PhysicalMemory;
+export interface PhysicalProcessor {
   readonly processor: Processor;
   readonly extensions: VirtualMachineExtensions;
   readonly vmx: HypervisorDoor;
 }
 
+export interface PhysicalMachine {
+  readonly memory: PhysicalMemory;
+  readonly processors: readonly PhysicalProcessor[];
+}
+
 /** @param ramBytes host-physical RAM, a multiple of 4096 */
-export function createPhysicalMachine(ramBytes: number): PhysicalMachine {
-  const plan = planAddresses(1, ramBytes, DECODED_CODE_BYTES);
+export function createPhysicalMachine(ramBytes: number, processorCount = 1): PhysicalMachine {
+  const plan = planAddresses(processorCount, ramBytes, DECODED_CODE_BYTES);
   const linearMemory = new WebAssembly.Memory({ initial: plan.wasmPages, maximum: plan.wasmPages });
   const memory = new PhysicalMemory(linearMemory, plan.ram, ramBytes);
   const engine = new Engine(linearMemory, plan, memory, {
     cyclesOf: guestInstructionCycles,
     eventDelivery: GUEST_EVENT_DELIVERY_CYCLES,
   });
-  const processor = new Processor({
-    engine,
-    number: 0,
-    ports: NO_PORTS,
-    mmio: NO_MMIO,
-    cpuid: createCpuid(),
-    interrupts: NO_INTERRUPTS,
+  const processors = Array.from({ length: processorCount }, (_, number): PhysicalProcessor => {
+    const processor = new Processor({
+      engine,
+      number,
+      ports: NO_PORTS,
+      mmio: NO_MMIO,
+      cpuid: createCpuid(),
+      interrupts: NO_INTERRUPTS,
+    });
+    const extensions = new VirtualMachineExtensions(processor);
+    processor.vmx = new RootInstructions(extensions);
+    return { processor, extensions, vmx: new HypervisorDoor(processor, extensions) };
   });
-  const extensions = new VirtualMachineExtensions(processor);
-  processor.vmx = new RootInstructions(extensions);
-  return { memory, processor, extensions, vmx: new HypervisorDoor(processor, extensions) };
+  return { memory, processors };
 }

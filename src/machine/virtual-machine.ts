@@ -1,14 +1,24 @@
 /** What a virtual machine is from outside: what it is made of, how it is run, and how a run ends. */
 
+import type { CostModel } from '../host/cost/cost-model.js';
 import type { Era, Policies } from '../kvm/policies.js';
 import type { VmStatistics } from '../kvm/vm.js';
 import type { TraceSink } from '../trace/events.js';
 import type { GuestImage } from './guest-image.js';
+import type { Placement, Topology } from './scenario/scenario-options.js';
 
 export interface VmOptions {
   readonly image: GuestImage;
   /** Guest RAM in bytes, a multiple of 4096. Default `DEFAULT_MEMORY_BYTES`. */
   readonly memoryBytes?: number;
+  /** Virtual CPUs, 1 to 255; default 1. All but the first wait for their start-up message (`boot-state.ts`). */
+  readonly vcpus?: number;
+  /** Host CPUs: by default as many as there are virtual CPUs, on one socket. */
+  readonly topology?: Topology;
+  /** Host CPUs of the virtual CPUs; by default each has its own as far as there are so many. */
+  readonly placement?: Placement;
+  /** Default: the talk's i7. */
+  readonly costModel?: CostModel;
   /** Bundle of policies; single ones can be replaced. Default: 2.6.32. */
   readonly era?: Era;
   readonly policies?: Partial<Policies>;
@@ -48,14 +58,14 @@ export interface RunResult {
   readonly clockInHertz: number;
   /** Address of the guest's next instruction. */
   readonly rip: bigint;
-  /** All cycles by stage, guest code included; they sum to `cycles`. */
+  /** Cycles of all host CPUs by stage, guest code included; with one host CPU they sum to `cycles`. */
   readonly stages: readonly StageCycles[];
   readonly statistics: Readonly<VmStatistics>;
 }
 
 /** How long `run` may run, counted from its call. Where it is interrupted changes nothing about the run as a whole. */
 export interface VmRunLimits {
-  /** Guest instructions. Those that the hypervisor layer executes for the guest do not count. */
+  /** Guest instructions per host CPU. Those that the hypervisor layer executes for the guest do not count. */
   readonly instructions?: number;
   /** Virtual cycles, sleep included. */
   readonly cycles?: number;
