@@ -26,6 +26,8 @@ export interface VmOptions {
   readonly trace?: TraceSink;
   /** Receives the bytes that the guest sends through the serial port and the debug console. */
   readonly serialOutput?: (byte: number) => void;
+  /** A VGA whose window at 0xa0000 is mapped and unmapped by memory slots, as the guest asks for; default: none. */
+  readonly vgaWindow?: boolean;
 }
 
 /** How a run ended. Unimplemented features and defects are thrown errors, not ends of a run. */

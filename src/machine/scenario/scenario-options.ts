@@ -32,6 +32,8 @@ export interface ScenarioVm {
   readonly policies?: Partial<Policies>;
   readonly trace?: TraceSink;
   readonly serialOutput?: (byte: number) => void;
+  /** A VGA whose window at 0xa0000 is mapped and unmapped by memory slots; RAM is in two slots then. */
+  readonly vgaWindow?: boolean;
   /** Wraps or replaces the devices in user space. */
   readonly monitor?: (devices: UserSpaceMonitor) => UserSpaceMonitor;
 }

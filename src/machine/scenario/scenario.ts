@@ -8,7 +8,7 @@ import { kernelThread, userProcess } from '../../host/workload.js';
 import { Kvm, type KvmVm } from '../../kvm/kvm.js';
 import { selectPolicies } from '../../kvm/policies.js';
 import type { Vcpu } from '../../kvm/vcpu.js';
-import { guestPhysical, PAGE_SIZE } from '../../memory/addresses.js';
+import { PAGE_SIZE } from '../../memory/addresses.js';
 import { enterBootState, enterStartupState, loadGuest } from '../guest-set-up.js';
 import { InstructionTracer } from '../instruction-tracer.js';
 import { checkImageFits } from '../load-image.js';
@@ -16,6 +16,7 @@ import { MachineError } from '../machine-error.js';
 import { DEFAULT_MEMORY_BYTES, MAXIMUM_MEMORY_BYTES, MINIMUM_MEMORY_BYTES } from '../memory-map.js';
 import { createPhysicalMachine, type PhysicalMachine } from '../physical-machine.js';
 import { UserSpaceDevices } from '../user-space-devices.js';
+import { type GuestRam, ramAroundVgaWindow, VgaWindowMonitor, wholeRam } from '../vga-window-monitor.js';
 import type { Placement, ScenarioOptions, ScenarioVm } from './scenario-options.js';
 import { type ScenarioResult, stagesOf, threadResult, type VcpuResult } from './scenario-result.js';
 
@@ -28,8 +29,6 @@ const FIXED_KERNEL_BYTES = 2 * MEGABYTE;
 const TABLE_BYTES_PER_GUEST_PAGE = 16;
 const MAXIMUM_VCPUS = 255;
 
-/** Slot 0 holds all of the guest's RAM. */
-const RAM_SLOT = 0;
 const SERIAL_INTERRUPT = 4;
 
 /** A virtual machine of a scenario, open to observers. */
@@ -180,12 +179,15 @@ export class Scenario {
     const name = options.name ?? `VM ${index}`;
     if (scenario.vms.length > 1) kvmVm.name = name;
     if (options.trace !== undefined) kvmVm.trace = options.trace;
-    kvmVm.setUserMemoryRegion({
-      slot: RAM_SLOT,
-      guestPhysicalAddress: guestPhysical(0),
+    const ram: GuestRam = {
+      memory: hardware.memory,
       sizeInBytes: memoryBytes,
+      start: guestRam,
       userspaceAddress: host.hostPhysicalToUser(guestRam),
-    });
+    };
+    const { vgaWindow = false } = options;
+    for (const region of vgaWindow ? ramAroundVgaWindow(ram) : [wholeRam(ram)])
+      kvmVm.setUserMemoryRegion(region);
     loadGuest(options.image, hardware.memory, guestRam);
     const vcpus = this.place(options.placement ?? 'own', options.vcpus ?? 1).map((cpu) => {
       const vcpu = kvmVm.createVcpu(cpu);
@@ -200,7 +202,8 @@ export class Scenario {
         hardware.processors[host.scheduler.executingCpu.cpu.number]!.extensions.describeEntryFailure(),
     });
     if (options.trace?.instruction !== undefined) this.traceInstructions(options.trace, vcpus);
-    const monitor = options.monitor?.(devices) ?? devices;
+    const allDevices = vgaWindow ? new VgaWindowMonitor(devices, ram) : devices;
+    const monitor = options.monitor?.(allDevices) ?? allDevices;
     const threads = vcpus.map((vcpu) => kvmVm.startVcpu(vcpu, monitor));
     return { name, kvmVm, vcpus, threads, devices };
   }

@@ -1,0 +1,103 @@
+/** A window that comes and goes while other virtual CPUs use memory: whatever the policies, nobody sees a stale page. */
+
+import { describe, expect, it } from 'vitest';
+import type { Policies } from '../../../src/kvm/policies.js';
+import { createScenario } from '../../../src/machine/scenario/scenario.js';
+import { guest, START_OTHERS } from './guests.js';
+
+const ROUNDS = 30;
+const FLAG = 0x20_0000;
+const PASSES = 0x20_0008;
+const WRONG = 0x20_0010;
+const SUM = 0x20_0018;
+/** Pages that the second processor goes through, each with its own number in it. */
+const PAGES = 0x30_0000;
+
+/** The boot processor writes through the mapped window and looks at the planes; the other one checks its pages. */
+const GUEST = `
+${START_OTHERS}
+    mov edi, 0xa0000
+    mov ebx, ${ROUNDS}
+    xor r8d, r8d
+next:
+    mov dx, 0x3c4
+    mov ax, 0x0804
+    out dx, ax
+    mov [rdi + 1], bl
+    mov ax, 0x0004
+    out dx, ax
+    mov ax, 0x0202
+    out dx, ax
+    mov dx, 0x3ce
+    mov ax, 0x0104
+    out dx, ax
+    movzx ecx, byte [rdi]
+    add r8d, ecx
+    inc cl
+    mov [rdi], cl
+    mov dx, 0x3c4
+    mov ax, 0x0804
+    out dx, ax
+    movzx ecx, byte [rdi + 1]
+    add r8d, ecx
+    mov ax, 0x0004
+    out dx, ax
+    dec ebx
+    jnz next
+    mov dword [abs ${FLAG}], 1
+wait:
+    cmp dword [abs ${FLAG}], 2
+    jne wait
+    mov [abs ${SUM}], r8d
+    xor eax, eax
+    out 0xf4, eax
+ap:
+    mov edi, ${PAGES}
+    mov ecx, 16
+.fill:
+    mov [rdi], ecx
+    add edi, 0x1000
+    loop .fill
+.pass:
+    mov edi, ${PAGES}
+    mov ecx, 16
+.check:
+    cmp [rdi], ecx
+    je .right
+    lock inc dword [abs ${WRONG}]
+.right:
+    add edi, 0x1000
+    loop .check
+    lock inc dword [abs ${PASSES}]
+    cmp dword [abs ${FLAG}], 1
+    jne .pass
+    mov dword [abs ${FLAG}], 2
+    hlt
+`;
+
+const POLICIES: Partial<Policies>[] = [
+  {},
+  { memorySlotLookup: 'last-used', instructionEmulation: 'decode-cache' },
+  { memorySlotLookup: 'sorted', instructionEmulation: 'lean', portOutput: 'fast-path', busSearch: 'sorted' },
+];
+
+describe.each([
+  { sockets: 1, coresPerSocket: 1 },
+  { sockets: 1, coresPerSocket: 2 },
+])('VGA window with two vCPUs on $coresPerSocket cores', (topology) => {
+  it.each(POLICIES)('shows what was written, and all other memory stays: %o', (policies) => {
+    const scenario = createScenario({
+      topology,
+      policies,
+      vms: [{ image: guest(GUEST), vcpus: 2, memoryBytes: 4 * 2 ** 20, vgaWindow: true }],
+    });
+    const result = scenario.run({ untilCycles: 200_000_000 });
+    expect(result.vms[0]!.end).toEqual({ reason: 'guest-exit', exitCode: 1 });
+    const { vm } = scenario.vms[0]!.kvmVm;
+    const at = (address: number): number => vm.memory.read32(vm.memorySlots.peek(address as never)!);
+    expect(at(SUM)).toBe(ROUNDS * (ROUNDS + 1) + ROUNDS);
+    expect(at(WRONG)).toBe(0);
+    expect(at(PASSES)).toBeGreaterThan(0);
+    scenario.host.verifyLedger();
+  });
+});
