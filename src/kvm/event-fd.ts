@@ -4,9 +4,10 @@ import { type CostSink, operation } from '../host/cost/operations.js';
 import type { Host } from '../host/host.js';
 import type { HostCpu } from '../host/host-cpu.js';
 import type { HostThread, ThreadBody } from '../host/host-thread.js';
+import { STAGE } from '../host/stages.js';
+import { compute } from '../host/workload.js';
 
 const LOCKED_OPERATION = operation('locked operation');
-const KERNEL_WORK = operation('kernel thread work');
 
 /** A counter that one side signals and the other takes to zero. */
 export class EventFd {
@@ -65,16 +66,14 @@ function* serveEvents(
   thread: HostThread,
   { host, event, cyclesPerSignal, served }: EventWorkerOptions,
 ): ThreadBody {
+  thread.account.setStage(STAGE.BLOCKED);
   for (;;) {
     const signals = event.take();
     if (signals === 0) {
       yield 'block';
       continue;
     }
-    const { cpu } = host.scheduler.cpuOf(thread);
-    cpu.chargeCycles(KERNEL_WORK, signals, signals * cyclesPerSignal);
-    cpu.takeInterrupts();
+    yield* compute(host.scheduler, thread, signals * cyclesPerSignal);
     served?.(signals);
-    yield 'reschedule';
   }
 }

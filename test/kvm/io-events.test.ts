@@ -6,7 +6,9 @@ import { EventFd, startEventWorker } from '../../src/kvm/event-fd.js';
 import { BusFullError } from '../../src/kvm/io-bus.js';
 import { IoEventFdError, type IoEventFdRequest } from '../../src/kvm/ioeventfd.js';
 import type { Policies } from '../../src/kvm/policies.js';
+import { createScenario } from '../../src/machine/scenario/scenario.js';
 import type { ExitRecord } from '../../src/trace/events.js';
+import { guest } from '../machine/scenario/guests.js';
 import { createKvmMachine, type KvmMachine } from './kvm-machine.js';
 
 const EVENT = 0xd0000000;
@@ -217,5 +219,45 @@ describe.each(BUSES)('coalesced MMIO on a $busSearch bus', (policies) => {
     const zone = (index: number) => ({ first: ZONE + 0x2000 * index, length: 0x1000 });
     for (let index = 0; index < 100; index++) machine.kvm.registerCoalescedMmio(zone(index));
     expect(() => machine.kvm.registerCoalescedMmio(zone(100))).toThrow(CoalescedZonesError);
+  });
+});
+
+describe('a vhost-like thread on another CPU', () => {
+  it('is woken by an interrupt, and the guest does not wait for it', () => {
+    const code = `
+      mov edx, 0x1000
+      mov ecx, 20
+    next:
+      out dx, al
+      mov ebx, 20000
+    spin:
+      dec ebx
+      jnz spin
+      loop next
+      xor eax, eax
+      out 0xf4, eax`;
+    const scenario = createScenario({
+      topology: { sockets: 1, coresPerSocket: 2 },
+      vms: [{ image: guest(code), memoryBytes: 4 * 2 ** 20 }],
+    });
+    const event = new EventFd();
+    const { kvmVm } = scenario.vms[0]!;
+    kvmVm.registerIoEventFd({ space: 'port', address: 0x1000, sizeInBytes: 1, event });
+    const batches: number[] = [];
+    startEventWorker({
+      name: 'vhost',
+      host: scenario.host,
+      cpu: scenario.host.cpus[1]!,
+      event,
+      cyclesPerSignal: 5000,
+      served: (signals) => batches.push(signals),
+    });
+    const result = scenario.run({ untilCycles: 50_000_000 });
+    expect(result.vms[0]!.end).toEqual({ reason: 'guest-exit', exitCode: 1 });
+    expect(event.total).toBe(20);
+    // Each is served before the next: 20,000 cycles are enough for the wake-up and the work.
+    expect(batches.slice(0, 19)).toEqual(new Array(19).fill(1));
+    expect(kvmVm.vm.statistics.hostStateReload).toBeLessThan(4);
+    scenario.host.verifyLedger();
   });
 });
