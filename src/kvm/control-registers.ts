@@ -58,7 +58,9 @@ export function writeCr0(vcpu: Vcpu, value: number): void {
     writeCr4(vcpu, vcpu.cr4);
     vcpu.makeRequest(REQUEST.TLB_FLUSH);
   }
-  if (trapped && ((value & CR0.TS) === 0 || (value & CR0.PE) === 0)) activateFpu(vcpu);
+  const { hostFpu } = vcpu.vm.policies;
+  if (hostFpu === 'eager' || (trapped && ((value & CR0.TS) === 0 || (value & CR0.PE) === 0)))
+    activateFpu(vcpu);
 }
 
 /** kvm_set_cr4. False means #GP. */

@@ -7,10 +7,22 @@ import { MSR } from '../architecture/msrs.js';
 import { SEGMENT } from '../architecture/registers.js';
 import { VMCS } from '../architecture/vmx/vmcs-fields.js';
 import { MSR_SWITCHING } from './msr-switching.js';
+import type { Policies } from './policies.js';
 import type { Vcpu } from './vcpu.js';
 
 /** VM exit demands host selectors with RPL 0 and TI 0; others are loaded by hand (SDM Vol. 3C, 26.2.3). */
 const RPL_AND_TI = 7;
+
+/**
+ * CR0.TS in a HOST_CR0 that is written once: set in 2.6.37. That hides registers that are the thread's own, which made
+ * the use of unlazy_fpu in between wrong, so later kernels clear it.
+ */
+export const TASK_SWITCHED_AFTER_EXIT: Readonly<Record<Policies['hostFpu'], boolean>> = {
+  unconditional: true,
+  'unlazy-as-shipped': true,
+  'unlazy-as-intended': false,
+  eager: false,
+};
 
 /** vmx_save_host_state: nothing to do while guest values are still in place. */
 export function saveHostState(vcpu: Vcpu): void {
@@ -44,7 +56,18 @@ export function loadHostState(vcpu: Vcpu): void {
   if (vmx.fsReloadNeeded) reloadFs(vcpu);
   cpu.ltr();
   switching.toHost(vcpu);
+  if (vcpu.vm.policies.hostCr0 === 'once') correctTaskSwitched(vcpu);
   cpu.lgdt();
+}
+
+/** Makes CR0.TS, as the last exit left it, say whether the FPU registers are the thread's. */
+function correctTaskSwitched(vcpu: Vcpu): void {
+  const { hostFpu } = vcpu.vm.policies;
+  if (hostFpu === 'eager') return;
+  const { usesFpu } = vcpu.hostCpu.current;
+  if (!TASK_SWITCHED_AFTER_EXIT[hostFpu]) {
+    if (!usesFpu && !vcpu.guestFpuLoaded) vcpu.cpu.stts();
+  } else if (usesFpu) vcpu.cpu.clts();
 }
 
 /** LLDT, then GS with its base kept (load_gs_index works on the user's GS, between two SWAPGS). */

@@ -4,7 +4,7 @@ import { operation } from '../host/cost/operations.js';
 import type { HostThread, PreemptNotifier, ThreadRequest } from '../host/host-thread.js';
 import type { PhysicalCpu } from '../host/physical-cpu.js';
 import { STAGE } from '../host/stages.js';
-import { putGuestFpu } from './fpu.js';
+import { beginRun, endRun, putGuestFpu } from './fpu.js';
 import { loadHostState } from './host-state.js';
 import type { KvmExit } from './kvm-exit.js';
 import type { Vcpu } from './vcpu.js';
@@ -52,12 +52,14 @@ export function* kvmRun(
   loadVcpuOn(vcpu, cpu);
   yield* finishMigration(vcpu);
   vcpu.vmx.coldCaches = true;
+  beginRun(vcpu);
 
   const exit = completeUserSpaceAccess(vcpu) ?? (yield* runVcpu(vcpu, thread));
 
   // The thread may have moved meanwhile.
   const lastCpu = vcpu.cpu;
   lastCpu.setStage(STAGE.HOST_STATE_RESTORED);
+  endRun(vcpu);
   putVcpu(vcpu);
   thread.preemptNotifiers.splice(thread.preemptNotifiers.indexOf(notifier), 1);
   lastCpu.charge(PREEMPTION_TOGGLE);

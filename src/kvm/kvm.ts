@@ -51,6 +51,7 @@ export class Kvm {
 
   /** KVM_CREATE_VM, KVM_CREATE_IRQCHIP and KVM_CREATE_PIT2. */
   createVm(policies: Policies): KvmVm {
+    if (policies.hostFpu === 'eager') for (const { fpu } of this.host.cpus) fpu.useEagerSwitching();
     return new KvmVm(this.host, this.vmx, policies);
   }
 }

@@ -129,7 +129,7 @@ export const MECHANISMS = [
       {
         name: 'once',
         explanation:
-          'HOST_CR0 is written when the VMCS is set up, with TS set. A heavy exit executes CLTS if the thread owns the FPU.',
+          'HOST_CR0 is written when the VMCS is set up, with TS set (clear from 3.4 on). A heavy exit corrects TS by the owner of the FPU.',
         source: '1c11e713576e',
       },
     ],

@@ -14,9 +14,9 @@ export { MECHANISMS, type Mechanism, type Policies } from './mechanisms.js';
 export const IMPLEMENTED: { readonly [M in Mechanism]: readonly Policies[M][] } = {
   syscallMsrs: ['eager', 'shared'],
   slotsProtection: ['rwsem'],
-  taskSwitchedFlag: ['trapped', 'guest-owned'],
-  hostFpu: ['unconditional', 'unlazy-as-intended'],
-  hostCr0: ['every-entry'],
+  taskSwitchedFlag: ['trapped', 'guest-owned', 'guest-owned-counted'],
+  hostFpu: ['unconditional', 'unlazy-as-shipped', 'unlazy-as-intended', 'eager'],
+  hostCr0: ['every-entry', 'once'],
   vmcsTraffic: ['2.6.32'],
   eventInjection: ['every-entry'],
   portOutput: ['exit-qualification', 'fast-path'],

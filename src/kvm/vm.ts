@@ -26,6 +26,8 @@ export interface VmStatistics {
   hostStateReload: number;
   eferReload: number;
   fpuReload: number;
+  /** Host #NM that loading the guest's FPU registers took (unlazy_fpu as shipped). */
+  hostFpuFaults: number;
   instructionEmulations: number;
   irqInjections: number;
 }
@@ -56,6 +58,7 @@ export class Vm {
     hostStateReload: 0,
     eferReload: 0,
     fpuReload: 0,
+    hostFpuFaults: 0,
     instructionEmulations: 0,
     irqInjections: 0,
   };

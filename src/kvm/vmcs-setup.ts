@@ -1,6 +1,6 @@
 /** The first contents of a vCPU's VMCS (vmx_vcpu_setup), and what changes when it moves to a CPU (vmx_vcpu_load). */
 
-import { CR4 } from '../architecture/control-registers.js';
+import { CR0, CR4 } from '../architecture/control-registers.js';
 import { MSR } from '../architecture/msrs.js';
 import { PRIMARY, SECONDARY } from '../architecture/vmx/controls.js';
 import { encodeEptPointer } from '../architecture/vmx/ept.js';
@@ -9,6 +9,7 @@ import { HOST_SELECTOR, HOST_SYSENTER_EIP } from '../host/host-kernel.js';
 import type { PhysicalCpu } from '../host/physical-cpu.js';
 import type { HostPhysicalAddress } from '../memory/addresses.js';
 import { updateExceptionBitmap } from './fpu.js';
+import { TASK_SWITCHED_AFTER_EXIT } from './host-state.js';
 import { REQUEST, type Vcpu } from './vcpu.js';
 
 /** CR4 bits that stay the host's (KVM_GUEST_CR4_MASK); the guest changes the others without an exit. */
@@ -56,7 +57,7 @@ export function setupVmcs(vcpu: Vcpu, apic: ApicPages): void {
   if (flexPriority) write(VMCS.VIRTUAL_APIC_ADDRESS, apic.registerPage!);
   if (apic.accessPage !== undefined) write(VMCS.APIC_ACCESS_ADDRESS, apic.accessPage);
 
-  cpu.vmwriteNumber(VMCS.HOST_CR0, cpu.readCr0());
+  cpu.vmwriteNumber(VMCS.HOST_CR0, hostCr0(vcpu));
   cpu.vmwriteNumber(VMCS.HOST_CR4, cpu.readCr4());
   cpu.vmwrite(VMCS.HOST_CR3, cpu.readCr3());
   write(VMCS.HOST_CS_SELECTOR, HOST_SELECTOR.KERNEL_CODE);
@@ -80,6 +81,14 @@ export function setupVmcs(vcpu: Vcpu, apic: ApicPages): void {
   updateExceptionBitmap(vcpu);
   // The guest's time-stamp counter starts at zero.
   cpu.vmwrite(VMCS.TSC_OFFSET, BigInt.asUintN(64, -BigInt(cpu.now)));
+}
+
+/** HOST_CR0 before the first entry; under the policy `once` for good. */
+function hostCr0({ cpu, vm }: Vcpu): number {
+  const { hostCr0: policy, hostFpu } = vm.policies;
+  const cr0 = cpu.readCr0();
+  if (policy === 'every-entry') return cr0;
+  return (TASK_SWITCHED_AFTER_EXIT[hostFpu] ? cr0 | CR0.TS : cr0 & ~CR0.TS) >>> 0;
 }
 
 /**

@@ -51,6 +51,8 @@ export class VmxState {
   /** Under shared MSRs KERNEL_GS_BASE is kept apart: the guest changes it without an exit. */
   kernelGsBaseGuest = 0n;
   kernelGsBaseHost = 0n;
+  /** Heavy periods in a row that ended with the guest's FPU registers loaded, in eight bits (fpu_counter). */
+  fpuPeriods = 0;
   /** EFER holds the guest's value beyond the list (host_state.guest_efer_loaded). */
   guestEferLoaded = false;
 

@@ -18,7 +18,7 @@ export function enterGuest(vcpu: Vcpu): GuestStop {
   if (vcpu.pagingEnabled) cpu.vmwriteNumber(VMCS.GUEST_CR3, vcpu.cr3Bits);
   vcpu.flushDirtyRegisters();
   // TS in the host's CR0 may have changed since the last entry.
-  cpu.vmwriteNumber(VMCS.HOST_CR0, cpu.readCr0());
+  if (vcpu.vm.policies.hostCr0 === 'every-entry') cpu.vmwriteNumber(VMCS.HOST_CR0, cpu.readCr0());
   if (!vmx.hostStackKnown) {
     cpu.vmwrite(VMCS.HOST_RSP, HOST_STACK);
     vmx.hostStackKnown = true;

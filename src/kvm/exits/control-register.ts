@@ -6,7 +6,7 @@ import { CR_ACCESS_TYPE, decodeCrQualification } from '../../architecture/vmx/ex
 import { VMCS } from '../../architecture/vmx/vmcs-fields.js';
 import { PHYSICAL_ADDRESS_WIDTH } from '../../architecture/vmx/vmx-capabilities.js';
 import { operation } from '../../host/cost/operations.js';
-import { setCr0, setCr3, setCr4 } from '../control-registers.js';
+import { setCr0, setCr3, setCr4, writeCr0 } from '../control-registers.js';
 import { activateFpu, deactivateFpu, readCr0 } from '../fpu.js';
 import type { KvmExit } from '../kvm-exit.js';
 import type { Vcpu } from '../vcpu.js';
@@ -74,11 +74,14 @@ function moveFrom(vcpu: Vcpu, register: number): bigint {
 
 /**
  * CLTS, which exits only while the host owns TS. In 2.6.32 the FPU is taken away and given back, as for any change of TS;
- * later it was already away.
+ * later it was already away, or with an eager FPU never is.
  */
 function clearTaskSwitched(vcpu: Vcpu): void {
-  if (vcpu.vm.policies.taskSwitchedFlag === 'trapped') deactivateFpu(vcpu);
-  vcpu.cr0 &= ~CR0.TS;
-  vcpu.cpu.vmwriteNumber(VMCS.CR0_READ_SHADOW, vcpu.cr0 >>> 0);
+  const { taskSwitchedFlag, hostFpu } = vcpu.vm.policies;
+  if (taskSwitchedFlag === 'trapped' && hostFpu !== 'eager') {
+    deactivateFpu(vcpu);
+    vcpu.cr0 &= ~CR0.TS;
+    vcpu.cpu.vmwriteNumber(VMCS.CR0_READ_SHADOW, vcpu.cr0 >>> 0);
+  } else writeCr0(vcpu, readCr0(vcpu) & ~CR0.TS);
   activateFpu(vcpu);
 }
