@@ -148,6 +148,10 @@ export interface Intercepts {
   externalInterrupt(source: InterruptSource): boolean;
   /** True when external interrupts cause exits whatever RFLAGS.IF is. */
   readonly externalInterruptExiting: boolean;
+  /** Time-stamp counter at which the VMX-preemption timer expires; infinite while it is not active. */
+  readonly preemptionDeadline?: number;
+  /** Asked at the first instruction boundary from then on, whatever is blocked. */
+  preemptionTimer?(): boolean;
   /** Asked at instruction boundaries when RFLAGS.IF = 1 and nothing blocks interrupts. */
   interruptWindow(): boolean;
   readonly interruptWindowExiting: boolean;

@@ -121,8 +121,10 @@ export class StepLoop {
   /** Interrupts are taken between instructions, when nothing blocks them (SDM Vol. 3A, 6.8). */
   private takeInterrupts(): StopKind | undefined {
     const { owner } = this;
-    if (owner.interruptShadow !== 'none') return undefined;
     const { intercepts } = owner;
+    if (owner.timeStampCounter >= (intercepts?.preemptionDeadline ?? Number.POSITIVE_INFINITY))
+      if (intercepts!.preemptionTimer!()) return 'vm-exit';
+    if (owner.interruptShadow !== 'none') return undefined;
     if (intercepts?.nmiWindowExiting && !owner.nmiBlocked && intercepts.nmiWindow()) return 'vm-exit';
     const enabled = owner.state.interruptsEnabled;
     if (intercepts?.interruptWindowExiting && enabled && intercepts.interruptWindow()) return 'vm-exit';
@@ -173,7 +175,7 @@ export class StepLoop {
     } else if (this.unlinked !== undefined) this.link(this.engine.cache.blockOf(record));
     if (!single) {
       view.setInt32(STATE.BUDGET, this.instructions, true);
-      view.setInt32(STATE.BUDGET + 4, this.cycles, true);
+      view.setInt32(STATE.BUDGET + 4, this.cyclesToLookAgain(), true);
     }
     const instructions = view.getInt32(STATE.BUDGET, true);
     const cycles = view.getInt32(STATE.BUDGET + 4, true);
@@ -183,6 +185,14 @@ export class StepLoop {
       cycles - view.getInt32(STATE.BUDGET + 4, true),
     );
     return this.afterExit(single);
+  }
+
+  /** Cycles that generated code may run for: up to the end of the run or of the VMX-preemption timer. */
+  private cyclesToLookAgain(): number {
+    const deadline = this.owner.intercepts?.preemptionDeadline;
+    return deadline === undefined
+      ? this.cycles
+      : Math.min(this.cycles, deadline - this.owner.timeStampCounter);
   }
 
   /** A budget for just this block, so that the one behind it is not entered. */

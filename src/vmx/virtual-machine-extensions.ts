@@ -6,8 +6,13 @@
 import { isCanonical } from '../architecture/canonical-address.js';
 import { INVEPT_TYPE, INVVPID_TYPE } from '../architecture/vmx/ept.js';
 import { INSTRUCTION_ERROR } from '../architecture/vmx/instruction-errors.js';
-import { fieldName, fieldWidthInBits, VMCS } from '../architecture/vmx/vmcs-fields.js';
-import { PHYSICAL_ADDRESS_WIDTH, VMCS_REVISION_IDENTIFIER } from '../architecture/vmx/vmx-capabilities.js';
+import { fieldName, fieldWidthInBits, OPTIONAL_FIELDS, VMCS } from '../architecture/vmx/vmcs-fields.js';
+import {
+  BASE_CAPABILITIES,
+  PHYSICAL_ADDRESS_WIDTH,
+  VMCS_REVISION_IDENTIFIER,
+  type VmxCapabilities,
+} from '../architecture/vmx/vmx-capabilities.js';
 import { hostPhysical } from '../memory/addresses.js';
 import type { ProcessorCore } from '../processor/core.js';
 import { describeEntryFailure, type EntryFailure } from './entry/entry-rule.js';
@@ -22,15 +27,17 @@ const NO_POINTER = -1;
 export class VirtualMachineExtensions {
   /** The current VMCS; for observers. */
   readonly vmcs: Vmcs;
+  readonly capabilities: VmxCapabilities;
   private readonly core: ProcessorCore;
   private readonly entries: VmEntries;
   /** Host-physical address of the VMXON region, -1 outside of VMX operation. */
   private vmxonPointer = NO_POINTER;
 
-  constructor(core: ProcessorCore) {
+  constructor(core: ProcessorCore, capabilities: VmxCapabilities = BASE_CAPABILITIES) {
     this.core = core;
+    this.capabilities = capabilities;
     this.vmcs = new Vmcs(core.memory);
-    this.entries = new VmEntries(core, this.vmcs, (error) => this.fail(error));
+    this.entries = new VmEntries(core, this.vmcs, capabilities, (error) => this.fail(error));
   }
 
   /** Why the last VM entry failed; undefined when it did not. */
@@ -102,14 +109,14 @@ export class VirtualMachineExtensions {
    */
   readField(encoding: number): VmxResult & { readonly value?: bigint } {
     if (this.vmcs.base < 0) return VM_FAIL_INVALID;
-    if (!Vmcs.supports(encoding)) return this.fail(INSTRUCTION_ERROR.UNSUPPORTED_VMCS_COMPONENT);
+    if (!this.hasField(encoding)) return this.fail(INSTRUCTION_ERROR.UNSUPPORTED_VMCS_COMPONENT);
     return { ok: true, value: this.vmcs.read(encoding) };
   }
 
   /** VMWRITE with the outcome of the instruction; the value is cut to the field's width. */
   writeField(encoding: number, value: bigint): VmxResult {
     if (this.vmcs.base < 0) return VM_FAIL_INVALID;
-    if (!Vmcs.supports(encoding)) return this.fail(INSTRUCTION_ERROR.UNSUPPORTED_VMCS_COMPONENT);
+    if (!this.hasField(encoding)) return this.fail(INSTRUCTION_ERROR.UNSUPPORTED_VMCS_COMPONENT);
     if (Vmcs.isReadOnly(encoding)) return this.fail(INSTRUCTION_ERROR.VMWRITE_READ_ONLY_VMCS_COMPONENT);
     this.vmcs.write(encoding, value);
     return VM_SUCCEED;
@@ -206,6 +213,13 @@ export class VirtualMachineExtensions {
   /** Translations must not outlive an entry or exit when code of the same processor also runs as the host. */
   hostRunsOnProcessor(): void {
     this.entries.tags.shareWithHost();
+  }
+
+  /** The processor has the field: some come with a feature. */
+  private hasField(encoding: number): boolean {
+    if (!Vmcs.supports(encoding)) return false;
+    const feature = OPTIONAL_FIELDS.get(encoding & ~1);
+    return feature === undefined || this.capabilities.features.has(feature);
   }
 
   private requireActive(instruction: string): void {

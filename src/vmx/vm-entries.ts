@@ -6,6 +6,7 @@ import { EXIT_CONTROL, PRIMARY, SECONDARY } from '../architecture/vmx/controls.j
 import { EXIT_REASON } from '../architecture/vmx/exit-reasons.js';
 import { INSTRUCTION_ERROR } from '../architecture/vmx/instruction-errors.js';
 import { fieldName, VMCS } from '../architecture/vmx/vmcs-fields.js';
+import type { VmxCapabilities } from '../architecture/vmx/vmx-capabilities.js';
 import type { PhysicalMemory } from '../memory/physical-memory.js';
 import { GuestFault, type ProcessorCore } from '../processor/core.js';
 import { injectEvent } from '../processor/events/delivery.js';
@@ -53,16 +54,25 @@ export class VmEntries {
   private readonly fail: (error: number) => VmxResult;
   private readonly controls = new ExecutionControls();
   private readonly nonRoot: NonRootOperation;
-  private readonly environment: { readonly memory: PhysicalMemory; hostInLongMode: boolean };
+  private readonly environment: {
+    readonly memory: PhysicalMemory;
+    readonly capabilities: VmxCapabilities;
+    hostInLongMode: boolean;
+  };
   /** EPT or the APIC-access page are in use. */
   private usesTranslation = false;
 
   /** @param fail VMfail with an error number */
-  constructor(core: ProcessorCore, vmcs: Vmcs, fail: (error: number) => VmxResult) {
+  constructor(
+    core: ProcessorCore,
+    vmcs: Vmcs,
+    capabilities: VmxCapabilities,
+    fail: (error: number) => VmxResult,
+  ) {
     this.core = core;
     this.vmcs = vmcs;
     this.fail = fail;
-    this.environment = { memory: core.memory, hostInLongMode: false };
+    this.environment = { memory: core.memory, capabilities, hostInLongMode: false };
     this.state = stateWords(core.state);
     this.tags = new TranslationTags(core, this.state.words);
     this.translation = new GuestPhysicalTranslation(core.memory, () => core.eventInDelivery);
@@ -154,6 +164,7 @@ export class VmEntries {
   private beginNonRoot(): void {
     const { core, nonRoot } = this;
     nonRoot.acknowledges = hasExitControl(this.vmcs, EXIT_CONTROL.ACKNOWLEDGE_INTERRUPT_ON_EXIT);
+    nonRoot.startPreemptionTimer(this.vmcs);
     core.intercepts = nonRoot;
     core.secondLevel = this.usesTranslation ? this.translation : null;
     this.tags.enter(this.controls);
@@ -184,6 +195,8 @@ export class VmEntries {
 
   private exit(information: ExitInformation): void {
     this.tags.note();
+    if (hasExitControl(this.vmcs, EXIT_CONTROL.SAVE_VMX_PREEMPTION_TIMER))
+      this.vmcs.store32(VMCS.VMX_PREEMPTION_TIMER_VALUE, this.nonRoot.preemptionTimerLeft);
     this.exits.exit(information);
   }
 

@@ -3,7 +3,13 @@
  * data to the implementation (SDM Vol. 3C, 24.2 Format of the VMCS Region).
  */
 
-import { FIELD_TYPE, fieldType, UNSUPPORTED_FIELDS, VMCS } from '../architecture/vmx/vmcs-fields.js';
+import {
+  FIELD_TYPE,
+  fieldType,
+  OPTIONAL_FIELDS,
+  UNSUPPORTED_FIELDS,
+  VMCS,
+} from '../architecture/vmx/vmcs-fields.js';
 import { SEGMENT_FIELD, SEGMENT_STRIDE, STATE } from '../processor/state/layout.js';
 import { GUEST_SEGMENTS } from './segment-fields.js';
 
@@ -52,6 +58,10 @@ const EXECUTION_VALUES: ReadonlySet<number> = new Set<number>([
   VMCS.CR3_TARGET_VALUE_1,
   VMCS.CR3_TARGET_VALUE_2,
   VMCS.CR3_TARGET_VALUE_3,
+  VMCS.EOI_EXIT_BITMAP_0,
+  VMCS.EOI_EXIT_BITMAP_1,
+  VMCS.EOI_EXIT_BITMAP_2,
+  VMCS.EOI_EXIT_BITMAP_3,
 ]);
 
 const EXIT_CONTROLS: ReadonlySet<number> = new Set<number>([
@@ -96,6 +106,8 @@ function guestGroup(encoding: number, name: string): number {
     encoding === VMCS.GUEST_SMBASE
   )
     return GROUP.GUEST_NON_REGISTER;
+  // No check looks at these.
+  if (encoding === VMCS.VMX_PREEMPTION_TIMER_VALUE || encoding === VMCS.GUEST_INTERRUPT_STATUS) return 0;
   return GROUP.GUEST_REGISTERS;
 }
 
@@ -119,9 +131,9 @@ export const SLOT = new Int16Array(ENCODINGS).fill(-1);
 /** `GROUP` bits by encoding. */
 export const FIELD_GROUP = new Uint16Array(ENCODINGS);
 
-/** Encodings of the supported fields in ascending order. */
+/** Encodings of the fields that every processor has, in ascending order. */
 export const SUPPORTED_FIELDS: readonly number[] = Object.values(VMCS).filter(
-  (encoding) => !UNSUPPORTED_FIELDS.has(encoding),
+  (encoding) => !UNSUPPORTED_FIELDS.has(encoding) && !OPTIONAL_FIELDS.has(encoding),
 );
 
 /** Fields with 64 bits take two words; 16- and 32-bit fields one, zero-extended. */
@@ -157,7 +169,7 @@ function placeMirror(): void {
 /** Gives all other fields their place behind the mirrored ones. @returns the number of words in use */
 function placeOthers(): number {
   let next = MIRROR.REGION_WORD + MIRROR.WORDS;
-  for (const encoding of SUPPORTED_FIELDS) {
+  for (const encoding of [...SUPPORTED_FIELDS, ...OPTIONAL_FIELDS.keys()]) {
     if (SLOT[encoding] !== -1) continue;
     SLOT[encoding] = next;
     next += has64Bits(encoding) ? 2 : 1;

@@ -2,7 +2,7 @@
 
 import { ARITHMETIC_FLAGS, RFLAGS } from '../architecture/rflags.js';
 import { INSTRUCTION_ERROR } from '../architecture/vmx/instruction-errors.js';
-import { CR0_FIXED0, CR4_FIXED0, CR4_FIXED1, vmxCapability } from '../architecture/vmx/vmx-capabilities.js';
+import { CR0_FIXED0, CR4_FIXED0, CR4_FIXED1 } from '../architecture/vmx/vmx-capabilities.js';
 import type { Instruction } from '../instruction-set/instruction.js';
 import { OUTCOME, type Outcome, type ProcessorCore, type VmxInstructions } from '../processor/core.js';
 import { UnimplementedInstructionError } from '../processor/errors.js';
@@ -37,7 +37,7 @@ export class RootInstructions implements VmxInstructions {
   }
 
   capability(index: number): bigint | undefined {
-    return vmxCapability(index);
+    return this.vmx.capabilities.msr(index);
   }
 
   /** Operand size, mode and privilege checks that all VMX instructions share have been made. */

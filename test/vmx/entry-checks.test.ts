@@ -9,7 +9,7 @@ import {
   SECONDARY,
 } from '../../src/architecture/vmx/controls.js';
 import { EXIT_REASON } from '../../src/architecture/vmx/exit-reasons.js';
-import { fieldName, VMCS } from '../../src/architecture/vmx/vmcs-fields.js';
+import { fieldName, VMCS, type VmxFeature } from '../../src/architecture/vmx/vmcs-fields.js';
 import { hostPhysical } from '../../src/memory/addresses.js';
 import { ALL_RULE_SECTIONS } from '../../src/vmx/entry/vm-entry.js';
 import {
@@ -29,6 +29,8 @@ interface Case {
   readonly rule: RegExp;
   readonly field: number;
   readonly breakIt: (machine: VmxMachine) => void;
+  /** Of the processor. */
+  readonly features?: readonly VmxFeature[];
   /** For guest state: the exit qualification. */
   readonly qualification?: bigint;
 }
@@ -192,6 +194,13 @@ const exitAndEntryControls: Case[] = [
     section: '26.2.1.2',
     rule: /VM-exit controls/,
     field: VMCS.VM_EXIT_CONTROLS,
+    breakIt: (m) => m.change(VMCS.VM_EXIT_CONTROLS, EXIT_CONTROL.SAVE_VMX_PREEMPTION_TIMER),
+  },
+  {
+    section: '26.2.1.2',
+    rule: /"save VMX-preemption timer value" must be 0/,
+    field: VMCS.VM_EXIT_CONTROLS,
+    features: ['preemptionTimer'],
     breakIt: (m) => m.change(VMCS.VM_EXIT_CONTROLS, EXIT_CONTROL.SAVE_VMX_PREEMPTION_TIMER),
   },
   ...msrAreaCases('26.2.1.2', VMCS.VM_EXIT_MSR_STORE_ADDRESS, VMCS.VM_EXIT_MSR_STORE_COUNT),
@@ -629,7 +638,7 @@ const key = (rule: string, field: string): string => `${rule} | ${field}`;
 const tripped = new Set<string>();
 
 function expectFailure(c: Case): void {
-  const machine = createVmxMachine();
+  const machine = createVmxMachine({}, c.features);
   c.breakIt(machine);
   const before = { rsp: machine.processor.state.readGpr(4), error: machine.read(VMCS.VM_INSTRUCTION_ERROR) };
   const result = machine.vmx.vmlaunch();

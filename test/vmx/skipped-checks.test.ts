@@ -4,6 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { SEGMENT } from '../../src/architecture/registers.js';
 import { SECONDARY } from '../../src/architecture/vmx/controls.js';
 import { fieldName, VMCS } from '../../src/architecture/vmx/vmcs-fields.js';
+import { BASE_CAPABILITIES } from '../../src/architecture/vmx/vmx-capabilities.js';
 import { STATE } from '../../src/processor/state/layout.js';
 import { injectsEvent } from '../../src/vmx/entry/check-controls.js';
 import { usesPaePaging } from '../../src/vmx/entry/check-guest-state.js';
@@ -27,6 +28,7 @@ function checkEverything(machine: VmxMachine): EntryFailure | undefined {
   const { vmcs } = machine.vmx;
   const environment = {
     memory: machine.memory,
+    capabilities: BASE_CAPABILITIES,
     hostInLongMode: (machine.processor.state.efer & 0x400) !== 0,
   };
   for (const section of ALL_RULE_SECTIONS) {
@@ -137,7 +139,7 @@ describe('the groups of a step', () => {
       for (let round = 0; round < 300; round++) {
         for (const [field, value] of good)
           machine.write(field, random.oneIn(3) ? value ^ BigInt(random.next() & random.next()) : value);
-        const environment = { memory: machine.memory, hostInLongMode: true };
+        const environment = { memory: machine.memory, capabilities: BASE_CAPABILITIES, hostInLongMode: true };
         for (const rule of rules.rules) rule.broken(watched, environment);
       }
       const uncovered = [...watched.seen].filter((field) => (FIELD_GROUP[field]! & groups) === 0);

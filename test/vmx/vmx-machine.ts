@@ -3,10 +3,11 @@
 import { CR4 } from '../../src/architecture/control-registers.js';
 import { ENTRY_CONTROL, EXIT_CONTROL, PRIMARY, SECONDARY } from '../../src/architecture/vmx/controls.js';
 import { encodeEptPointer } from '../../src/architecture/vmx/ept.js';
-import { VMCS } from '../../src/architecture/vmx/vmcs-fields.js';
+import { VMCS, type VmxFeature } from '../../src/architecture/vmx/vmcs-fields.js';
 import {
   CONTROL_CAPABILITIES,
   VMCS_REVISION_IDENTIFIER,
+  vmxCapabilities,
 } from '../../src/architecture/vmx/vmx-capabilities.js';
 import { assemble } from '../../src/assembler/index.js';
 import { hostPhysical } from '../../src/memory/addresses.js';
@@ -117,10 +118,13 @@ export function baseFields(): [number, bigint][] {
 }
 
 /** A machine with a current VMCS that holds `baseFields`. */
-export function createVmxMachine(options: BareMachineOptions = {}): VmxMachine {
+export function createVmxMachine(
+  options: BareMachineOptions = {},
+  features: readonly VmxFeature[] = [],
+): VmxMachine {
   const { processor, memory } = createBareMachine(options);
   processor.state.cr4 |= CR4.VMXE;
-  const vmx = new VirtualMachineExtensions(processor);
+  const vmx = new VirtualMachineExtensions(processor, vmxCapabilities(features));
   processor.vmx = new RootInstructions(vmx);
   memory.write32(hostPhysical(VMXON_REGION), VMCS_REVISION_IDENTIFIER);
   memory.write32(hostPhysical(VMCS_REGION), VMCS_REVISION_IDENTIFIER);

@@ -191,22 +191,30 @@ export const VMCS = {
 
 export type VmcsFieldName = keyof typeof VMCS;
 
+/** Parts of VT-x that not all modelled processors have. */
+export type VmxFeature = 'preemptionTimer' | 'apicVirtualization';
+
+/** Fields that exist on processors with a feature only. */
+export const OPTIONAL_FIELDS: ReadonlyMap<number, VmxFeature> = new Map([
+  [VMCS.VMX_PREEMPTION_TIMER_VALUE, 'preemptionTimer'],
+  [VMCS.POSTED_INTERRUPT_NOTIFICATION_VECTOR, 'apicVirtualization'],
+  [VMCS.GUEST_INTERRUPT_STATUS, 'apicVirtualization'],
+  [VMCS.POSTED_INTERRUPT_DESCRIPTOR_ADDRESS, 'apicVirtualization'],
+  [VMCS.EOI_EXIT_BITMAP_0, 'apicVirtualization'],
+  [VMCS.EOI_EXIT_BITMAP_1, 'apicVirtualization'],
+  [VMCS.EOI_EXIT_BITMAP_2, 'apicVirtualization'],
+  [VMCS.EOI_EXIT_BITMAP_3, 'apicVirtualization'],
+]);
+
 /**
- * Fields of features that the modelled processor lacks: VMREAD and VMWRITE fail on them with error 12. (A field exists
+ * Fields of features that no modelled processor has: VMREAD and VMWRITE fail on them with error 12. (A field exists
  * exactly on processors that support the 1-setting of the control that uses it; footnotes of Appendix B.)
  */
 export const UNSUPPORTED_FIELDS: ReadonlySet<number> = new Set<number>([
-  VMCS.POSTED_INTERRUPT_NOTIFICATION_VECTOR,
   VMCS.EPTP_INDEX,
-  VMCS.GUEST_INTERRUPT_STATUS,
   VMCS.PML_INDEX,
   VMCS.PML_ADDRESS,
-  VMCS.POSTED_INTERRUPT_DESCRIPTOR_ADDRESS,
   VMCS.VM_FUNCTION_CONTROLS,
-  VMCS.EOI_EXIT_BITMAP_0,
-  VMCS.EOI_EXIT_BITMAP_1,
-  VMCS.EOI_EXIT_BITMAP_2,
-  VMCS.EOI_EXIT_BITMAP_3,
   VMCS.EPTP_LIST_ADDRESS,
   VMCS.VMREAD_BITMAP_ADDRESS,
   VMCS.VMWRITE_BITMAP_ADDRESS,
@@ -224,7 +232,6 @@ export const UNSUPPORTED_FIELDS: ReadonlySet<number> = new Set<number>([
   VMCS.HOST_IA32_PKRS,
   VMCS.PLE_GAP,
   VMCS.PLE_WINDOW,
-  VMCS.VMX_PREEMPTION_TIMER_VALUE,
   VMCS.GUEST_IA32_S_CET,
   VMCS.GUEST_SSP,
   VMCS.GUEST_IA32_INTERRUPT_SSP_TABLE_ADDR,

@@ -1,11 +1,11 @@
 /**
  * The VMX capability MSRs of the modelled processor (SDM Vol. 3D, Appendix A). Nehalem-class with unrestricted guest.
- * Only what is implemented is advertised: no preemption timer, monitor trap flag, APIC-register virtualization, posted
- * interrupts, VM functions or IA32_PERF_GLOBAL_CTRL loading; activity states are active and HLT.
+ * Only what is implemented is advertised: no monitor trap flag, VM functions or IA32_PERF_GLOBAL_CTRL loading; activity
+ * states are active and HLT. The VMX-preemption timer and APIC virtualization are features of some processors only.
  */
 
 import { ENTRY_CONTROL, EXIT_CONTROL, PIN_BASED, PRIMARY, SECONDARY } from './controls.js';
-import { fieldIndex, UNSUPPORTED_FIELDS, VMCS } from './vmcs-fields.js';
+import { fieldIndex, OPTIONAL_FIELDS, UNSUPPORTED_FIELDS, VMCS, type VmxFeature } from './vmcs-fields.js';
 
 /** Which settings of a set of controls are supported: a bit may be 0 if clear in `mustBeOne`, 1 if set in `mayBeOne`. */
 export interface ControlCapability {
@@ -46,13 +46,41 @@ const ENTRY_SUPPORTED =
   ENTRY_CONTROL.LOAD_IA32_PAT |
   ENTRY_CONTROL.LOAD_IA32_EFER;
 
+/** Controls that come with a feature. */
+const FEATURE_CONTROLS: Readonly<
+  Record<VmxFeature, { readonly pinBased: number; readonly secondary: number; readonly exit: number }>
+> = {
+  preemptionTimer: {
+    pinBased: PIN_BASED.ACTIVATE_VMX_PREEMPTION_TIMER,
+    secondary: 0,
+    exit: EXIT_CONTROL.SAVE_VMX_PREEMPTION_TIMER,
+  },
+  apicVirtualization: {
+    pinBased: PIN_BASED.PROCESS_POSTED_INTERRUPTS,
+    secondary:
+      SECONDARY.VIRTUALIZE_X2APIC_MODE |
+      SECONDARY.APIC_REGISTER_VIRTUALIZATION |
+      SECONDARY.VIRTUAL_INTERRUPT_DELIVERY,
+    exit: 0,
+  },
+};
+
 const capability = (mustBeOne: number, supported: number): ControlCapability => ({
   mustBeOne,
   mayBeOne: (mustBeOne | supported) >>> 0,
 });
 
 /** What VM entry accepts: the TRUE capabilities, in which the default1 controls with a meaning may be 0 (A.2). */
-export const CONTROL_CAPABILITIES = {
+export interface ControlCapabilities {
+  readonly pinBased: ControlCapability;
+  readonly primary: ControlCapability;
+  readonly secondary: ControlCapability;
+  readonly exit: ControlCapability;
+  readonly entry: ControlCapability;
+}
+
+/** Those of a processor without optional features. */
+export const CONTROL_CAPABILITIES: ControlCapabilities = {
   pinBased: capability(PIN_DEFAULT1, PIN_SUPPORTED),
   primary: capability(
     PRIMARY_DEFAULT1 & ~(PRIMARY.CR3_LOAD_EXITING | PRIMARY.CR3_STORE_EXITING),
@@ -61,7 +89,7 @@ export const CONTROL_CAPABILITIES = {
   secondary: capability(0, SECONDARY_SUPPORTED),
   exit: capability(EXIT_DEFAULT1 & ~EXIT_CONTROL.SAVE_DEBUG_CONTROLS, EXIT_SUPPORTED),
   entry: capability(ENTRY_DEFAULT1 & ~ENTRY_CONTROL.LOAD_DEBUG_CONTROLS, ENTRY_SUPPORTED),
-} as const;
+};
 
 /** VMCS revision identifier: bits 30:0 of IA32_VMX_BASIC (A.1). */
 export const VMCS_REVISION_IDENTIFIER = 0x0000000f;
@@ -86,7 +114,7 @@ const controls = (c: ControlCapability, mustBeOne: number): bigint =>
 
 const highestFieldIndex = Math.max(
   ...Object.values(VMCS)
-    .filter((encoding) => !UNSUPPORTED_FIELDS.has(encoding))
+    .filter((encoding) => !UNSUPPORTED_FIELDS.has(encoding) && !OPTIONAL_FIELDS.has(encoding))
     .map(fieldIndex),
 );
 
@@ -118,28 +146,66 @@ const BASIC =
 /** IA32_VMX_MISC: EFER.LMA stored in the VM-entry controls (5), HLT activity state (6), CR3-target count (24:16). */
 const MISC = (1n << 5n) | (1n << 6n) | (BigInt(CR3_TARGET_VALUES) << 16n);
 
-/** Values of the capability MSRs 480H … 490H. */
-const CAPABILITY_MSRS: ReadonlyMap<number, bigint> = new Map([
-  [0x480, BASIC],
-  [0x481, controls(CONTROL_CAPABILITIES.pinBased, PIN_DEFAULT1)],
-  [0x482, controls(CONTROL_CAPABILITIES.primary, PRIMARY_DEFAULT1)],
-  [0x483, controls(CONTROL_CAPABILITIES.exit, EXIT_DEFAULT1)],
-  [0x484, controls(CONTROL_CAPABILITIES.entry, ENTRY_DEFAULT1)],
-  [0x485, MISC],
-  [0x486, BigInt(CR0_FIXED0)],
-  [0x487, BigInt(CR0_FIXED1)],
-  [0x488, BigInt(CR4_FIXED0)],
-  [0x489, BigInt(CR4_FIXED1)],
-  [0x48a, BigInt(highestFieldIndex << 1)],
-  [0x48b, controls(CONTROL_CAPABILITIES.secondary, 0)],
-  [0x48c, EPT_VPID_CAPABILITIES],
-  [0x48d, controls(CONTROL_CAPABILITIES.pinBased, 0)],
-  [0x48e, controls(CONTROL_CAPABILITIES.primary, 0)],
-  [0x48f, controls(CONTROL_CAPABILITIES.exit, 0)],
-  [0x490, controls(CONTROL_CAPABILITIES.entry, 0)],
-]);
+/** IA32_VMX_MISC[4:0]: the VMX-preemption timer counts down when this bit of the time-stamp counter changes (A.6). */
+export const PREEMPTION_TIMER_RATE = 5;
 
-/** Value of a VMX capability MSR; undefined when `index` is none. */
-export function vmxCapability(index: number): bigint | undefined {
-  return CAPABILITY_MSRS.get(index);
+/** What a processor can do in VMX operation. */
+export interface VmxCapabilities {
+  readonly features: ReadonlySet<VmxFeature>;
+  readonly controls: ControlCapabilities;
+  /** Value of a VMX capability MSR; undefined when `index` is none. */
+  msr(index: number): bigint | undefined;
 }
+
+/** Values of the capability MSRs 480H … 490H. */
+function capabilityMsrs(c: ControlCapabilities, misc: bigint): ReadonlyMap<number, bigint> {
+  return new Map([
+    [0x480, BASIC],
+    [0x481, controls(c.pinBased, PIN_DEFAULT1)],
+    [0x482, controls(c.primary, PRIMARY_DEFAULT1)],
+    [0x483, controls(c.exit, EXIT_DEFAULT1)],
+    [0x484, controls(c.entry, ENTRY_DEFAULT1)],
+    [0x485, misc],
+    [0x486, BigInt(CR0_FIXED0)],
+    [0x487, BigInt(CR0_FIXED1)],
+    [0x488, BigInt(CR4_FIXED0)],
+    [0x489, BigInt(CR4_FIXED1)],
+    [0x48a, BigInt(highestFieldIndex << 1)],
+    [0x48b, controls(c.secondary, 0)],
+    [0x48c, EPT_VPID_CAPABILITIES],
+    [0x48d, controls(c.pinBased, 0)],
+    [0x48e, controls(c.primary, 0)],
+    [0x48f, controls(c.exit, 0)],
+    [0x490, controls(c.entry, 0)],
+  ]);
+}
+
+const extended = (base: ControlCapability, bits: number): ControlCapability => ({
+  mustBeOne: base.mustBeOne,
+  mayBeOne: (base.mayBeOne | bits) >>> 0,
+});
+
+/** Capabilities of a processor with optional features. */
+export function vmxCapabilities(features: readonly VmxFeature[] = []): VmxCapabilities {
+  let set: ControlCapabilities = CONTROL_CAPABILITIES;
+  for (const feature of features) {
+    const { pinBased, secondary, exit } = FEATURE_CONTROLS[feature];
+    set = {
+      ...set,
+      pinBased: extended(set.pinBased, pinBased),
+      secondary: extended(set.secondary, secondary),
+      exit: extended(set.exit, exit),
+    };
+  }
+  const msrs = capabilityMsrs(
+    set,
+    features.includes('preemptionTimer') ? MISC | BigInt(PREEMPTION_TIMER_RATE) : MISC,
+  );
+  return { features: new Set(features), controls: set, msr: (index) => msrs.get(index) };
+}
+
+/** A processor without optional features. */
+export const BASE_CAPABILITIES: VmxCapabilities = vmxCapabilities();
+
+/** Value of a VMX capability MSR of such a processor; undefined when `index` is none. */
+export const vmxCapability = (index: number): bigint | undefined => BASE_CAPABILITIES.msr(index);

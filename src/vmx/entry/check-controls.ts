@@ -2,7 +2,7 @@
 
 import { CR0 } from '../../architecture/control-registers.js';
 import { VECTORS_WITH_ERROR_CODE } from '../../architecture/vectors.js';
-import { PIN_BASED, PRIMARY, SECONDARY } from '../../architecture/vmx/controls.js';
+import { EXIT_CONTROL, PIN_BASED, PRIMARY, SECONDARY } from '../../architecture/vmx/controls.js';
 import { EPTP, MEMORY_TYPE } from '../../architecture/vmx/ept.js';
 import {
   ENTRY_INTERRUPTION_RESERVED,
@@ -13,11 +13,7 @@ import {
   interruptionVector,
 } from '../../architecture/vmx/interruption-information.js';
 import { fieldName, VMCS } from '../../architecture/vmx/vmcs-fields.js';
-import {
-  CONTROL_CAPABILITIES,
-  CR3_TARGET_VALUES,
-  PHYSICAL_ADDRESS_WIDTH,
-} from '../../architecture/vmx/vmx-capabilities.js';
+import { CR3_TARGET_VALUES, PHYSICAL_ADDRESS_WIDTH } from '../../architecture/vmx/vmx-capabilities.js';
 import { hostPhysical } from '../../memory/addresses.js';
 import type { Vmcs } from '../vmcs.js';
 import type { EntryRule, RuleSection } from './entry-rule.js';
@@ -64,19 +60,19 @@ export const EXECUTION_CONTROL_RULES: RuleSection = {
     {
       field: PIN,
       rule: 'reserved bits in the pin-based VM-execution controls must be set properly',
-      broken: (v) => violates(CONTROL_CAPABILITIES.pinBased, v.low(PIN)),
+      broken: (v, { capabilities }) => violates(capabilities.controls.pinBased, v.low(PIN)),
     },
     {
       field: PROCESSOR,
       rule: 'reserved bits in the primary processor-based VM-execution controls must be set properly',
-      broken: (v) => violates(CONTROL_CAPABILITIES.primary, v.low(PROCESSOR)),
+      broken: (v, { capabilities }) => violates(capabilities.controls.primary, v.low(PROCESSOR)),
     },
     {
       field: PROCESSOR_2,
       rule: 'if "activate secondary controls" is 1, reserved bits in the secondary processor-based VM-execution controls must be cleared',
-      broken: (v) =>
+      broken: (v, { capabilities }) =>
         hasPrimary(v, PRIMARY.ACTIVATE_SECONDARY_CONTROLS) &&
-        violates(CONTROL_CAPABILITIES.secondary, v.low(PROCESSOR_2)),
+        violates(capabilities.controls.secondary, v.low(PROCESSOR_2)),
     },
     {
       field: VMCS.CR3_TARGET_COUNT,
@@ -199,7 +195,14 @@ export const EXIT_CONTROL_RULES: RuleSection = {
     {
       field: VMCS.VM_EXIT_CONTROLS,
       rule: 'reserved bits in the VM-exit controls must be set properly',
-      broken: (v) => violates(CONTROL_CAPABILITIES.exit, v.low(VMCS.VM_EXIT_CONTROLS)),
+      broken: (v, { capabilities }) => violates(capabilities.controls.exit, v.low(VMCS.VM_EXIT_CONTROLS)),
+    },
+    {
+      field: VMCS.VM_EXIT_CONTROLS,
+      rule: 'if "activate VMX-preemption timer" is 0, "save VMX-preemption timer value" must be 0',
+      broken: (v) =>
+        (v.low(VMCS.VM_EXIT_CONTROLS) & EXIT_CONTROL.SAVE_VMX_PREEMPTION_TIMER) !== 0 &&
+        (v.low(PIN) & PIN_BASED.ACTIVATE_VMX_PREEMPTION_TIMER) === 0,
     },
     ...msrAreaRules(VMCS.VM_EXIT_MSR_STORE_ADDRESS, VMCS.VM_EXIT_MSR_STORE_COUNT),
     ...msrAreaRules(VMCS.VM_EXIT_MSR_LOAD_ADDRESS, VMCS.VM_EXIT_MSR_LOAD_COUNT),
@@ -214,7 +217,7 @@ export const ENTRY_CONTROL_RULES: RuleSection = {
     {
       field: VMCS.VM_ENTRY_CONTROLS,
       rule: 'reserved bits in the VM-entry controls must be set properly',
-      broken: (v) => violates(CONTROL_CAPABILITIES.entry, v.low(VMCS.VM_ENTRY_CONTROLS)),
+      broken: (v, { capabilities }) => violates(capabilities.controls.entry, v.low(VMCS.VM_ENTRY_CONTROLS)),
     },
     ...msrAreaRules(VMCS.VM_ENTRY_MSR_LOAD_ADDRESS, VMCS.VM_ENTRY_MSR_LOAD_COUNT),
   ],

@@ -1,6 +1,7 @@
 /** VM-entry checks as data: each rule names the field that it looks at and says in words what must hold. */
 
 import { fieldName } from '../../architecture/vmx/vmcs-fields.js';
+import type { VmxCapabilities } from '../../architecture/vmx/vmx-capabilities.js';
 import type { PhysicalMemory } from '../../memory/physical-memory.js';
 import type { Vmcs } from '../vmcs.js';
 
@@ -9,6 +10,7 @@ export type EntryStage = 'controls' | 'host-state' | 'guest-state' | 'msr-load';
 /** What rules look at besides the VMCS. */
 export interface EntryEnvironment {
   readonly memory: PhysicalMemory;
+  readonly capabilities: VmxCapabilities;
   /** The processor is in IA-32e mode when VM entry is attempted. */
   readonly hostInLongMode: boolean;
 }

@@ -38,7 +38,7 @@ const EXECUTION = GROUP.EXECUTION_CONTROLS;
 const CONTROL_STEPS: readonly Step[] = [
   { rules: EXECUTION_CONTROL_RULES, groups: EXECUTION },
   { rules: VIRTUAL_TPR_RULES, groups: 0, applies: comparesVirtualTpr },
-  { rules: EXIT_CONTROL_RULES, groups: GROUP.EXIT_CONTROLS },
+  { rules: EXIT_CONTROL_RULES, groups: EXECUTION | GROUP.EXIT_CONTROLS },
   { rules: ENTRY_CONTROL_RULES, groups: GROUP.ENTRY_CONTROLS },
   { rules: ENTRY_EVENT_RULES, groups: 0, applies: injectsEvent },
 ];

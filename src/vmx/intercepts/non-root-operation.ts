@@ -14,6 +14,8 @@ import {
 import { EXIT_REASON } from '../../architecture/vmx/exit-reasons.js';
 import { encodeStringIoInformation } from '../../architecture/vmx/instruction-information.js';
 import { encodeInterruption, INTERRUPTION_TYPE } from '../../architecture/vmx/interruption-information.js';
+import { VMCS } from '../../architecture/vmx/vmcs-fields.js';
+import { PREEMPTION_TIMER_RATE } from '../../architecture/vmx/vmx-capabilities.js';
 import { type Instruction, NO_REGISTER, PREFIX } from '../../instruction-set/instruction.js';
 import type { LinearAddress } from '../../memory/addresses.js';
 import {
@@ -24,6 +26,7 @@ import {
   type VmExitSignal,
 } from '../../processor/core.js';
 import { interruptionOf } from '../exit/record-exit-information.js';
+import type { Vmcs } from '../vmcs.js';
 import { ioExits, msrExits } from './bitmaps.js';
 import { ControlRegisterIntercepts } from './control-register-intercepts.js';
 import { exceptionExits, exceptionQualification, resumeFlagOf } from './exception-rules.js';
@@ -125,6 +128,30 @@ export class NonRootOperation extends ControlRegisterIntercepts implements Inter
   }
   /** "Acknowledge interrupt on exit"; a VM-exit control, set at VM entry. */
   acknowledges = false;
+
+  /** Time-stamp counter at which the VMX-preemption timer reaches zero; infinite while it is not active. */
+  preemptionDeadline = Number.POSITIVE_INFINITY;
+
+  /**
+   * VM entry: the timer is loaded, and counts down whenever bit `PREEMPTION_TIMER_RATE` of the time-stamp counter changes
+   * (25.5.1 VMX-Preemption Timer).
+   */
+  startPreemptionTimer(vmcs: Vmcs): void {
+    const unit = 2 ** PREEMPTION_TIMER_RATE;
+    this.preemptionDeadline = this.controls.hasPinBased(PIN_BASED.ACTIVATE_VMX_PREEMPTION_TIMER)
+      ? (Math.floor(this.core.timeStampCounter / unit) + vmcs.unsigned(VMCS.VMX_PREEMPTION_TIMER_VALUE)) *
+        unit
+      : Number.POSITIVE_INFINITY;
+  }
+  /** What is left of it, for "save VMX-preemption timer value". */
+  get preemptionTimerLeft(): number {
+    const unit = 2 ** PREEMPTION_TIMER_RATE;
+    return Math.max(0, this.preemptionDeadline / unit - Math.floor(this.core.timeStampCounter / unit));
+  }
+  /** The timer has reached zero. */
+  preemptionTimer(): boolean {
+    return this.exitIf(true, EXIT_REASON.PREEMPTION_TIMER);
+  }
 
   get interruptWindowExiting(): boolean {
     return this.controls.hasPrimary(PRIMARY.INTERRUPT_WINDOW_EXITING);
