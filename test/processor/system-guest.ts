@@ -279,6 +279,7 @@ export class RecordingIntercepts {
     const fixed: Record<string, unknown> = {
       externalInterruptExiting: false,
       interruptWindowExiting: false,
+      nmiWindowExiting: false,
       tscOffset: 0n,
       tprShadow: undefined,
       rdtscpEnabled: true,

@@ -53,6 +53,7 @@ export class EngineDriver implements InstructionDriver {
     processor.state.segment(SEGMENT.GS).base = BigInt(GS_BASE);
     const intercepts: Partial<Intercepts> = {
       interruptWindowExiting: false,
+      nmiWindowExiting: false,
       externalInterruptExiting: false,
       exception: (event) => {
         this.#event = event;
