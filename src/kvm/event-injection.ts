@@ -16,12 +16,12 @@ import {
 import { VMCS } from '../architecture/vmx/vmcs-fields.js';
 import { operation } from '../host/cost/operations.js';
 import type { InjectionRecord } from '../trace/events.js';
-import type { Vcpu } from './vcpu.js';
+import { REQUEST, type Vcpu } from './vcpu.js';
 
 const INJECTION_CHECK = operation('event injection check');
 const STI_OR_MOV_SS = INTERRUPTIBILITY.BLOCKING_BY_STI | INTERRUPTIBILITY.BLOCKING_BY_MOV_SS;
 
-/** The part of vcpu_enter_guest of 2.6.32 that looks for events, on every entry. */
+/** The part of vcpu_enter_guest that looks for events: on every entry in 2.6.32, on request later (KVM_REQ_EVENT). */
 export function injectPendingEvent(vcpu: Vcpu): void {
   const { cpu } = vcpu;
   cpu.charge(INJECTION_CHECK);
@@ -47,6 +47,18 @@ export function injectPendingEvent(vcpu: Vcpu): void {
     openWindow(vcpu, PRIMARY.INTERRUPT_WINDOW_EXITING);
   if (vcpu.interrupts.enabled && vcpu.vmx.tprShadow) updateTprThreshold(vcpu);
   vcpu.interrupts.syncToGuest();
+}
+
+/**
+ * vmx_cancel_injection: the entry that was to deliver an event is called off. The event is still the vCPU's, and will be
+ * injected before the next entry.
+ */
+export function cancelInjection(vcpu: Vcpu): void {
+  const { cpu, interrupts } = vcpu;
+  if (interrupts.hasOffer) interrupts.syncFromGuest();
+  vcpu.makeRequest(REQUEST.EVENT);
+  if (interruptionValid(cpu.vmreadNumber(VMCS.VM_ENTRY_INTERRUPTION_INFORMATION)))
+    cpu.vmwriteNumber(VMCS.VM_ENTRY_INTERRUPTION_INFORMATION, 0);
 }
 
 /** RFLAGS.IF is set and nothing blocks interrupts (vmx_interrupt_allowed): two VMREADs. */
@@ -111,6 +123,7 @@ export function closeWindow(vcpu: Vcpu, control: number): void {
   const { cpu } = vcpu;
   const controls = cpu.vmreadNumber(VMCS.PRIMARY_PROCESSOR_BASED_VM_EXECUTION_CONTROLS);
   cpu.vmwriteNumber(VMCS.PRIMARY_PROCESSOR_BASED_VM_EXECUTION_CONTROLS, (controls & ~control) >>> 0);
+  vcpu.makeRequest(REQUEST.EVENT);
 }
 
 /** update_cr8_intercept: an exit only when the guest lowers its priority below what waits. */
@@ -128,6 +141,7 @@ export function requeueInterruptedEvent(vcpu: Vcpu): void {
   vcpu.exception = undefined;
   vcpu.injectedInterrupt = undefined;
   if (!interruptionValid(information)) return;
+  vcpu.makeRequest(REQUEST.EVENT);
   if (vcpu.tracker.listening) vcpu.tracker.note('event delivery starts again');
   const { cpu } = vcpu;
   const vector = interruptionVector(information);

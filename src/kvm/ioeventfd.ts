@@ -12,8 +12,8 @@ export interface IoEventFdRequest {
   readonly space: 'port' | 'memory';
   /** Port number or guest-physical address; a write has to begin exactly here … */
   readonly address: number;
-  /** … and be exactly so long. 8 only in memory. */
-  readonly sizeInBytes: 1 | 2 | 4 | 8;
+  /** … and be exactly so long. 8 only in memory; there 0, if the VM has a fast MMIO bus, stands for any length. */
+  readonly sizeInBytes: 0 | 1 | 2 | 4 | 8;
   /** The value that counts; when missing, every value does. */
   readonly dataMatch?: bigint;
   readonly event: EventFd;
@@ -35,14 +35,22 @@ interface Registration {
   readonly device: RangedDevice;
 }
 
+/** Where the ioeventfds of a VM are registered. */
+export interface IoEventFdBuses {
+  readonly port: IoBus;
+  readonly memory: IoBus;
+  /** Looked at before an access is decoded; undefined when the VM has none. */
+  readonly fastMemory: IoBus | undefined;
+}
+
 /** The ioeventfds of a VM. */
 export class IoEventFds {
-  private readonly buses: Readonly<Record<IoEventFdRequest['space'], IoBus>>;
+  private readonly buses: IoEventFdBuses;
   private readonly costs: CostSink;
   private registrations: Registration[] = [];
 
   /** @param costs charged for signals: whatever CPU executes the write */
-  constructor(buses: Readonly<Record<IoEventFdRequest['space'], IoBus>>, costs: CostSink) {
+  constructor(buses: IoEventFdBuses, costs: CostSink) {
     this.buses = buses;
     this.costs = costs;
   }
@@ -50,12 +58,15 @@ export class IoEventFds {
   /** kvm_assign_ioeventfd. @throws IoEventFdError, BusFullError */
   register(request: IoEventFdRequest): void {
     const { space, address, sizeInBytes } = request;
-    if (![1, 2, 4, 8].includes(sizeInBytes) || (space === 'port' && sizeInBytes === 8))
+    const { fastMemory } = this.buses;
+    const sizes = space === 'port' ? [1, 2, 4] : fastMemory === undefined ? [1, 2, 4, 8] : [0, 1, 2, 4, 8];
+    if (!sizes.includes(sizeInBytes) || (sizeInBytes === 0 && request.dataMatch !== undefined))
       throw new IoEventFdError('size', `no write to a ${space} is ${sizeInBytes} bytes long`);
     if (this.registrations.some((other) => collides(other.request, request)))
       throw new IoEventFdError('exists', `there is an ioeventfd at 0x${address.toString(16)} already`);
     const device = ioEventFdDevice(request, this.costs);
     this.buses[space].register(device);
+    if (sizeInBytes === 0) fastMemory?.register(device);
     this.registrations.push({ request, device });
   }
 
@@ -74,6 +85,7 @@ export class IoEventFds {
       );
     this.registrations = this.registrations.filter((other) => other !== found);
     this.buses[request.space].unregister(found.device);
+    this.buses.fastMemory?.unregister(found.device);
   }
 }
 
@@ -92,10 +104,10 @@ function ioEventFdDevice(request: IoEventFdRequest, costs: CostSink): RangedDevi
   const expectedHigh = dataMatch === undefined ? 0 : Number((dataMatch >> 32n) & 0xffffffffn);
   return {
     name: `ioeventfd at 0x${address.toString(16)}`,
-    ranges: [{ first: address, length: sizeInBytes }],
+    ranges: [{ first: address, length: Math.max(1, sizeInBytes) }],
     read: () => undefined,
     write: (at, size, value, upperHalf = 0) => {
-      if (at !== address || size !== sizeInBytes) return false;
+      if (at !== address || (sizeInBytes !== 0 && size !== sizeInBytes)) return false;
       if (dataMatch !== undefined && (value !== expectedLow || upperHalf !== expectedHigh)) return false;
       event.signal(costs);
       return true;

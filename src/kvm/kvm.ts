@@ -72,6 +72,8 @@ export class KvmVm {
     const capacity = Number(policies.busCapacity);
     const pioBus = new IoBus(policies.busSearch, capacity);
     const mmioBus = new IoBus(policies.busSearch, capacity);
+    const fastMmioBus =
+      policies.mmioExit === 'fast-bus' ? new IoBus(policies.busSearch, capacity) : undefined;
     const coalescedMmio = new CoalescedMmio({
       memory: host.memory,
       pages: host.pages,
@@ -85,6 +87,7 @@ export class KvmVm {
       memorySlots: new MemorySlots(host.userToHostPhysical, policies.memorySlotLookup),
       pioBus,
       mmioBus,
+      fastMmioBus,
       coalescedMmio,
       extendedPageTables: new ExtendedPageTables(host.memory, host.pages),
     });
@@ -97,7 +100,7 @@ export class KvmVm {
       mmioBus,
     });
     this.ioEventFds = new IoEventFds(
-      { port: pioBus, memory: mmioBus },
+      { port: pioBus, memory: mmioBus, fastMemory: fastMmioBus },
       { charge: (number, times) => host.scheduler.executingCpu.cpu.charge(number, times) },
     );
     this.walker = new GuestPageWalker(host.memory, this.vm.memorySlots);

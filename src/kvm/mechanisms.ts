@@ -355,6 +355,30 @@ export const MECHANISMS = [
     ],
   },
   {
+    name: 'mmioExit',
+    title: 'How an access to a page without memory is recognised',
+    alternatives: [
+      {
+        name: 'violation',
+        explanation:
+          'By an EPT violation, every time: the page fault handler looks for a slot, finds none, and the instruction is emulated.',
+        source: 'handle_ept_violation, tdp_page_fault of 2.6.32',
+      },
+      {
+        name: 'misconfiguration',
+        explanation:
+          'The first time by a violation, which leaves a mark in the tables that the processor takes for misconfigured. Later accesses go to the emulator without the page fault handler.',
+        source: 'ce88decfd25b, handle_ept_misconfig of 3.1',
+      },
+      {
+        name: 'fast-bus',
+        explanation:
+          'Marked pages, and ioeventfds of any length are found by the address alone. No page walk, no decoding: a doorbell in memory is about as fast as a port.',
+        source: '68c3b4d1676d',
+      },
+    ],
+  },
+  {
     name: 'instructionEmulation',
     title: 'How an instruction that accesses MMIO or strings of ports is emulated',
     alternatives: [

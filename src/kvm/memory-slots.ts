@@ -79,6 +79,7 @@ export class MemorySlots {
   private published: SlotArray = [];
   private lookup: SlotLookup;
   private aliases: readonly AliasRange[] = [];
+  private publications = 0;
   private readonly policy: Policies['memorySlotLookup'];
   private readonly toHostPhysical: UserAddressTranslation;
 
@@ -91,6 +92,11 @@ export class MemorySlots {
   /** The slots now in force. */
   get slots(): SlotArray {
     return this.published;
+  }
+
+  /** Changes whenever slots do: what was remembered about an older generation counts no more. */
+  get generation(): number {
+    return this.publications;
   }
 
   /** Number of the private slot of the page behind the local APIC's address (APIC_ACCESS_PAGE_PRIVATE_MEMSLOT). */
@@ -190,6 +196,7 @@ export class MemorySlots {
     while (next.length > 0 && next[next.length - 1] === undefined) next.pop();
     this.published = Array.from(next);
     this.lookup = slotLookup(this.policy, this.published);
+    this.publications++;
   }
 
   /**

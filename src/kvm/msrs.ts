@@ -7,10 +7,12 @@ import { operation } from '../host/cost/operations.js';
 import { setEfer } from './control-registers.js';
 import { loadHostState } from './host-state.js';
 import { MSR_PV_EOI } from './irqchip/pv-eoi.js';
-import type { Vcpu } from './vcpu.js';
+import { REQUEST, type Vcpu } from './vcpu.js';
 
 const COMPARE = operation('MSR list compare');
 const X2APIC_LAST = 0xbff;
+const X2APIC_COMMAND = 0x830;
+const X2APIC_TIMER_INITIAL = 0x838;
 /** Registers that read as a constant and ignore writes: memory type ranges, microcode, power management. */
 const CONSTANTS: ReadonlyMap<number, bigint> = new Map([
   [MSR.MTRRCAP, 0x508n],
@@ -74,6 +76,8 @@ export function writeMsr(vcpu: Vcpu, index: number, value: bigint): boolean {
   const { cpu, vmx } = vcpu;
   if (index >= MSR.X2APIC_BASE && index <= X2APIC_LAST) {
     cpu.charge(COMPARE, vmx.switchedMsrs.length);
+    // The end of an interrupt, or a lower priority, lets others through; what commands and timers bring, asks by itself.
+    if (index !== X2APIC_COMMAND && index !== X2APIC_TIMER_INITIAL) vcpu.makeRequest(REQUEST.EVENT);
     return vcpu.interrupts.writeX2apicMsr(index, value);
   }
   if (CANONICAL.has(index) && !isCanonical(value)) return false;
@@ -112,7 +116,10 @@ function writeSoftwareMsr(vcpu: Vcpu, index: number, value: bigint): boolean {
     vmx.kernelGsBaseGuest = value;
     return true;
   }
-  if (index === MSR.APIC_BASE) return vcpu.interrupts.writeApicBase(value);
+  if (index === MSR.APIC_BASE) {
+    vcpu.makeRequest(REQUEST.EVENT);
+    return vcpu.interrupts.writeApicBase(value);
+  }
   if (index === MSR_PV_EOI) return vcpu.interrupts.writePvEoiMsr(value);
   if (PLAIN.has(index)) {
     if (index === MSR.PAT && !isValidPat(value)) return false;

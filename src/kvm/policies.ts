@@ -17,8 +17,8 @@ export const IMPLEMENTED: { readonly [M in Mechanism]: readonly Policies[M][] } 
   taskSwitchedFlag: ['trapped', 'guest-owned', 'guest-owned-counted'],
   hostFpu: ['unconditional', 'unlazy-as-shipped', 'unlazy-as-intended', 'eager'],
   hostCr0: ['every-entry', 'once'],
-  vmcsTraffic: ['2.6.32'],
-  eventInjection: ['every-entry'],
+  vmcsTraffic: ['2.6.32', '2.6.35', '2.6.37', 'on-demand'],
+  eventInjection: ['every-entry', 'on-request'],
   portOutput: ['exit-qualification', 'fast-path'],
   busSearch: ['linear', 'sorted'],
   busCapacity: ['6', '200', '1000'],
@@ -28,6 +28,7 @@ export const IMPLEMENTED: { readonly [M in Mechanism]: readonly Policies[M][] } 
   deadlineTimer: ['absent'],
   haltPolling: ['off'],
   memorySlotLookup: ['linear', 'last-used', 'sorted'],
+  mmioExit: ['violation', 'misconfiguration', 'fast-bus'],
   instructionEmulation: ['full', 'decode-cache', 'lean'],
   exitDispatch: ['full-loop'],
 };
@@ -50,6 +51,7 @@ const LINUX_2_6_32: Policies = {
   deadlineTimer: 'absent',
   haltPolling: 'off',
   memorySlotLookup: 'linear',
+  mmioExit: 'violation',
   instructionEmulation: 'full',
   exitDispatch: 'full-loop',
 };
@@ -78,6 +80,7 @@ const LINUX_3: Policies = inEra(LINUX_2_6_37, {
   pvEoi: 'on',
   deadlineTimer: 'hrtimer',
   memorySlotLookup: 'sorted',
+  mmioExit: 'fast-bus',
   instructionEmulation: 'lean',
 });
 const LINUX_6: Policies = inEra(LINUX_3, {

@@ -6,7 +6,7 @@ import { VMCS } from '../architecture/vmx/vmcs-fields.js';
 import { operation } from '../host/cost/operations.js';
 import { type HostThread, type ThreadRequest, TIF } from '../host/host-thread.js';
 import { STAGE } from '../host/stages.js';
-import { injectPendingEvent, interruptAllowed } from './event-injection.js';
+import { cancelInjection, injectPendingEvent, interruptAllowed } from './event-injection.js';
 import { dispatchExit } from './exits/index.js';
 import { deactivateFpu, loadGuestFpu } from './fpu.js';
 import { saveHostState } from './host-state.js';
@@ -40,6 +40,9 @@ function prepareEntry(vcpu: Vcpu, thread: HostThread): KvmExit | 'retry' | undef
     const exit = handleRequests(vcpu);
     if (exit !== undefined) return exit;
   }
+  const onEveryEntry = vcpu.vm.policies.eventInjection === 'every-entry';
+  const eventRequested = vcpu.checkRequest(REQUEST.EVENT) || vcpu.requestInterruptWindow;
+  if (!onEveryEntry && eventRequested) injectPendingEvent(vcpu);
   cpu.charge(PREEMPTION_TOGGLE);
   cpu.setStage(STAGE.GUEST_STATE_RELOADED);
   saveHostState(vcpu);
@@ -52,9 +55,10 @@ function prepareEntry(vcpu: Vcpu, thread: HostThread): KvmExit | 'retry' | undef
     vcpu.guestMode = false;
     cpu.localIrqEnable();
     cpu.charge(PREEMPTION_TOGGLE);
+    if (!onEveryEntry && eventRequested) cancelInjection(vcpu);
     return 'retry';
   }
-  injectPendingEvent(vcpu);
+  if (onEveryEntry) injectPendingEvent(vcpu);
   return undefined;
 }
 
@@ -72,8 +76,6 @@ function handleRequests(vcpu: Vcpu): KvmExit | undefined {
   }
   if (vcpu.checkRequest(REQUEST.TRIPLE_FAULT)) return { reason: 'shutdown' };
   if (vcpu.checkRequest(REQUEST.DEACTIVATE_FPU)) deactivateFpu(vcpu);
-  // Events are looked for on every entry.
-  vcpu.checkRequest(REQUEST.EVENT);
   return undefined;
 }
 
@@ -89,9 +91,15 @@ function finishExit(vcpu: Vcpu): void {
 /** kvm_lapic_sync_from_vapic and vmx_handle_exit. */
 function handleExit(vcpu: Vcpu): KvmExit | undefined {
   const { cpu } = vcpu;
-  if (vcpu.interrupts.hasOffer) vcpu.interrupts.syncFromGuest();
+  if (vcpu.interrupts.hasOffer) {
+    vcpu.interrupts.syncFromGuest();
+    vcpu.makeRequest(REQUEST.EVENT);
+  }
   // With EPT the guest changes CR3 without an exit.
-  if (vcpu.pagingEnabled) vcpu.cr3Bits = cpu.vmreadNumber(VMCS.GUEST_CR3);
+  if (vcpu.pagingEnabled) {
+    if (vcpu.vm.policies.vmcsTraffic === 'on-demand') vcpu.cr3Known = false;
+    else vcpu.cr3Bits = cpu.vmreadNumber(VMCS.GUEST_CR3);
+  }
   cpu.charge(EXIT_DISPATCH);
   cpu.setStage(STAGE.KERNEL_HANDLER);
   return dispatchExit(vcpu);

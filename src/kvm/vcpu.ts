@@ -94,6 +94,8 @@ export class Vcpu implements CostSink, GuestContext {
   readonly cr2Words = new Int32Array(2);
   /** CR3 as a number: this era has no process-context identifiers that would need bit 63. */
   cr3Bits = 0;
+  /** False while the guest may have changed CR3 since it was read from the VMCS. */
+  cr3Known = true;
   cr4 = 0;
   efer = 0;
 
@@ -190,6 +192,10 @@ export class Vcpu implements CostSink, GuestContext {
     this.cr2Words[1] = Number((value >> 32n) & 0xffffffffn);
   }
   get cr3(): bigint {
+    if (!this.cr3Known) {
+      this.cr3Bits = this.cpu.vmreadNumber(VMCS.GUEST_CR3);
+      this.cr3Known = true;
+    }
     return BigInt(this.cr3Bits);
   }
   get pagingEnabled(): boolean {
@@ -271,6 +277,8 @@ export class Vcpu implements CostSink, GuestContext {
     return this.cpu.vmreadNumber(VMCS.GUEST_RFLAGS);
   }
   writeRflags(value: number): void {
+    // The guest may take interrupts now.
+    this.makeRequest(REQUEST.EVENT);
     this.cpu.vmwriteNumber(VMCS.GUEST_RFLAGS, value);
   }
 

@@ -39,6 +39,8 @@ export class Vm {
   readonly memorySlots: MemorySlots;
   readonly pioBus: IoBus;
   readonly mmioBus: IoBus;
+  /** ioeventfds of any length, for policies that look at it before an access is decoded (KVM_FAST_MMIO_BUS). */
+  readonly fastMmioBus: IoBus | undefined;
   readonly coalescedMmio: CoalescedMmio;
   readonly extendedPageTables: ExtendedPageTables;
   /** In order of their numbers. */
@@ -70,6 +72,7 @@ export class Vm {
     memorySlots: MemorySlots;
     pioBus: IoBus;
     mmioBus: IoBus;
+    fastMmioBus: IoBus | undefined;
     coalescedMmio: CoalescedMmio;
     extendedPageTables: ExtendedPageTables;
   }) {
@@ -79,6 +82,7 @@ export class Vm {
     this.memorySlots = options.memorySlots;
     this.pioBus = options.pioBus;
     this.mmioBus = options.mmioBus;
+    this.fastMmioBus = options.fastMmioBus;
     this.coalescedMmio = options.coalescedMmio;
     this.extendedPageTables = options.extendedPageTables;
   }

@@ -1,4 +1,4 @@
-/** One entry into the guest and the exit from it, with what surrounds the hardware transition (vmx_vcpu_run of 2.6.32). */
+/** One entry into the guest and the exit from it, with what surrounds the hardware transition (vmx_vcpu_run). */
 
 import { SEGMENT } from '../architecture/registers.js';
 import { EXIT_REASON } from '../architecture/vmx/exit-reasons.js';
@@ -15,7 +15,8 @@ const HOST_STACK = 0xffff88003f5a3c48n;
 export function enterGuest(vcpu: Vcpu): GuestStop {
   const { cpu, vmx } = vcpu;
   // 2.6.32 writes CR3 on every entry (EPT and paging on).
-  if (vcpu.pagingEnabled) cpu.vmwriteNumber(VMCS.GUEST_CR3, vcpu.cr3Bits);
+  if (vcpu.pagingEnabled && vcpu.vm.policies.vmcsTraffic === '2.6.32')
+    cpu.vmwriteNumber(VMCS.GUEST_CR3, vcpu.cr3Bits);
   vcpu.flushDirtyRegisters();
   // TS in the host's CR0 may have changed since the last entry.
   if (vcpu.vm.policies.hostCr0 === 'every-entry') cpu.vmwriteNumber(VMCS.HOST_CR0, cpu.readCr0());
@@ -42,7 +43,17 @@ export function afterExit(vcpu: Vcpu): void {
   cpu.loadSegment(SEGMENT.DS, HOST_SELECTOR.USER_DATA);
   cpu.loadSegment(SEGMENT.ES, HOST_SELECTOR.USER_DATA);
   vmx.exitReason = cpu.vmreadNumber(VMCS.EXIT_REASON);
-  if ((vmx.exitReason & 0xffff) === EXIT_REASON.EXCEPTION_NMI)
+  const { vmcsTraffic } = vcpu.vm.policies;
+  if (
+    (vmx.exitReason & 0xffff) === EXIT_REASON.EXCEPTION_NMI ||
+    vmcsTraffic === '2.6.35' ||
+    vmcsTraffic === '2.6.37'
+  )
     vmx.exitInterruptionInformation = cpu.vmreadNumber(VMCS.VM_EXIT_INTERRUPTION_INFORMATION);
   requeueInterruptedEvent(vcpu);
+  // last_guest_tsc, which the guest's clock is checked against.
+  if (vmcsTraffic === '2.6.37') {
+    cpu.rdtsc();
+    cpu.vmread(VMCS.TSC_OFFSET);
+  }
 }

@@ -9,7 +9,7 @@ import { operation } from '../../host/cost/operations.js';
 import { setCr0, setCr3, setCr4, writeCr0 } from '../control-registers.js';
 import { activateFpu, deactivateFpu, readCr0 } from '../fpu.js';
 import type { KvmExit } from '../kvm-exit.js';
-import type { Vcpu } from '../vcpu.js';
+import { REQUEST, type Vcpu } from '../vcpu.js';
 
 const HANDLER = operation('CR exit handler');
 /** Bits beyond the physical-address width are reserved in CR3. */
@@ -60,6 +60,7 @@ function moveTo(vcpu: Vcpu, register: number, value: bigint): boolean {
     case 8:
       if (value > 15n) return false;
       vcpu.interrupts.writeCr8(Number(value));
+      vcpu.makeRequest(REQUEST.EVENT);
       return true;
     default:
       throw new Error(`MOV to CR${register} can not cause a VM exit`);

@@ -7,34 +7,59 @@ import {
 import { VMCS } from '../../architecture/vmx/vmcs-fields.js';
 import { APIC_REGISTER } from '../../devices/local-apic-registers.js';
 import { operation } from '../../host/cost/operations.js';
-import { guestPhysical } from '../../memory/addresses.js';
+import { type GuestPhysicalAddress, guestPhysical } from '../../memory/addresses.js';
 import { emulateInstruction } from '../emulated-instruction.js';
 import type { KvmExit } from '../kvm-exit.js';
 import { handleEptViolation as mapPage } from '../mmu/page-fault.js';
-import type { Vcpu } from '../vcpu.js';
+import { REQUEST, type Vcpu } from '../vcpu.js';
 
 const EPT_HANDLER = operation('EPT violation handler');
+const MISCONFIGURATION_HANDLER = operation('EPT misconfiguration handler');
 const APIC_HANDLER = operation('APIC access handler');
 
-/** A page that is not mapped yet, or MMIO (handle_ept_violation, tdp_page_fault). */
+/** A page that is not mapped yet, or MMIO (handle_ept_violation). */
 export function handleEptViolation(vcpu: Vcpu): KvmExit | undefined {
+  const { cpu } = vcpu;
+  cpu.vmread(VMCS.EXIT_QUALIFICATION);
+  return handlePageFault(vcpu, guestPhysical(cpu.vmreadNumber(VMCS.GUEST_PHYSICAL_ADDRESS)));
+}
+
+/** tdp_page_fault. */
+function handlePageFault(vcpu: Vcpu, address: GuestPhysicalAddress): KvmExit | undefined {
   const { cpu, vm } = vcpu;
   cpu.charge(EPT_HANDLER);
-  cpu.vmread(VMCS.EXIT_QUALIFICATION);
-  const address = guestPhysical(cpu.vmreadNumber(VMCS.GUEST_PHYSICAL_ADDRESS));
   const outcome = mapPage(address, vm.memorySlots, vm.extendedPageTables, cpu);
   if (outcome === 'mapped') {
     if (vcpu.tracker.listening) vcpu.tracker.note('page mapped');
     return undefined;
   }
-  if (vcpu.tracker.listening) vcpu.tracker.note('no memory slot: emulated as MMIO');
-  return emulateInstruction(vcpu);
+  if (vm.policies.mmioExit !== 'violation')
+    vm.extendedPageTables.markMmio(address, vm.memorySlots.generation, cpu);
+  return emulateMmio(vcpu);
 }
 
-/** A table entry that no code of this hypervisor makes: handle_ept_misconfig gives up. */
-export function handleEptMisconfiguration(vcpu: Vcpu): KvmExit {
-  vcpu.charge(EPT_HANDLER);
-  return { reason: 'unknown', hardwareReason: vcpu.vmx.exitReason };
+/**
+ * An access to a page that is known to be MMIO (handle_ept_misconfig). An ioeventfd of any length needs nothing but the
+ * address; like the original, this does not see whether the access is a write.
+ */
+export function handleEptMisconfiguration(vcpu: Vcpu): KvmExit | undefined {
+  const { cpu, vm } = vcpu;
+  cpu.charge(MISCONFIGURATION_HANDLER);
+  const address = guestPhysical(cpu.vmreadNumber(VMCS.GUEST_PHYSICAL_ADDRESS));
+  if (vm.fastMmioBus?.write(address, 0, 0, cpu) === true) {
+    if (vcpu.tracker.listening) vcpu.tracker.note('handled in the kernel');
+    vcpu.skipInstruction();
+    return undefined;
+  }
+  const generation = vm.extendedPageTables.mmioGeneration(address, cpu);
+  // A table entry that no code of this hypervisor makes.
+  if (generation === undefined) return { reason: 'unknown', hardwareReason: vcpu.vmx.exitReason };
+  return generation === vm.memorySlots.generation ? emulateMmio(vcpu) : handlePageFault(vcpu, address);
+}
+
+function emulateMmio(vcpu: Vcpu): KvmExit | undefined {
+  if (vcpu.tracker.listening) vcpu.tracker.note('no memory slot: emulated as MMIO');
+  return emulateInstruction(vcpu);
 }
 
 /**
@@ -52,6 +77,7 @@ export function handleApicAccess(vcpu: Vcpu): KvmExit | undefined {
   ) {
     if (vcpu.tracker.listening) vcpu.tracker.note('end of interrupt by exit qualification');
     vcpu.interrupts.endOfInterrupt();
+    vcpu.makeRequest(REQUEST.EVENT);
     vcpu.skipInstruction();
     return undefined;
   }

@@ -8,7 +8,7 @@ import { VMCS } from '../../architecture/vmx/vmcs-fields.js';
 import { operation } from '../../host/cost/operations.js';
 import { closeWindow } from '../event-injection.js';
 import type { KvmExit } from '../kvm-exit.js';
-import type { Vcpu } from '../vcpu.js';
+import { REQUEST, type Vcpu } from '../vcpu.js';
 
 const INTERRUPT_HANDLER = operation('interrupt exit handler');
 const HLT_HANDLER = operation('HLT exit handler');
@@ -82,6 +82,7 @@ export function handleCacheInstruction(vcpu: Vcpu): undefined {
 /** The guest lowered its task priority below a pending interrupt, which is injected on the way back. */
 export function handleTprBelowThreshold(vcpu: Vcpu): undefined {
   vcpu.charge(OTHER_HANDLER);
+  vcpu.makeRequest(REQUEST.EVENT);
 }
 
 /** RDPMC, MONITOR, MWAIT, XSETBV: features that guests are not given. */

@@ -9,9 +9,15 @@ import { type GuestPhysicalAddress, type HostPhysicalAddress, hostPhysical } fro
 import type { PhysicalMemory } from '../../memory/physical-memory.js';
 
 const TABLE_WRITE = operation('EPT table write');
+const TABLE_READ = operation('EPT table read');
 
 const ALL_ACCESS = EPT_ENTRY.READ | EPT_ENTRY.WRITE | EPT_ENTRY.EXECUTE;
 const LEAF = ALL_ACCESS | (MEMORY_TYPE.WB << EPT_ENTRY.MEMORY_TYPE_SHIFT) | EPT_ENTRY.IGNORE_PAT;
+/** Write and execute without read: the processor takes such an entry for misconfigured (28.2.3.1). */
+const MMIO_MARK = EPT_ENTRY.WRITE | EPT_ENTRY.EXECUTE;
+/** Where an MMIO entry holds the generation of the slots that it was made for; other bits of it mean nothing. */
+const GENERATION_SHIFT = 12n;
+const GENERATION_MASK = 0xffff_ffffn;
 /** Bits 51:12 of an entry. */
 const ADDRESS = 0x000f_ffff_ffff_f000n;
 const LEVELS = 4;
@@ -46,20 +52,36 @@ export class ExtendedPageTables {
    * @param level 1 for 4 KiB, 2 for 2 MiB; both addresses are multiples of that size
    */
   map(guest: GuestPhysicalAddress, host: HostPhysicalAddress, level: 1 | 2, costs: CostSink): void {
-    let table = this.root;
-    for (let current = LEVELS; current > level; current--) {
-      const entryAddress = this.entryAddress(table, guest, current);
-      const entry = this.memory.read64(entryAddress);
-      if (isTable(entry)) table = tableOf(entry);
-      else {
-        table = this.pages.allocatePage();
-        this.writeEntry(entryAddress, table, ALL_ACCESS, costs);
-      }
-    }
-    const entryAddress = this.entryAddress(table, guest, level);
+    const entryAddress = this.makeEntry(guest, level, costs);
     const old = this.memory.read64(entryAddress);
     if (level === 2 && isTable(old)) this.freeTables(tableOf(old), 1);
     this.writeEntry(entryAddress, host, level === 1 ? LEAF : LEAF | EPT_ENTRY.LARGE_PAGE, costs);
+  }
+
+  /**
+   * Marks a page that no slot provides, so that accesses to it exit by a misconfiguration (mark_mmio_spte). `generation` is
+   * that of the slots looked at. Charges each entry written.
+   */
+  markMmio(guest: GuestPhysicalAddress, generation: number, costs: CostSink): void {
+    const entryAddress = this.makeEntry(guest, 1, costs);
+    const value = ((BigInt(generation) & GENERATION_MASK) << GENERATION_SHIFT) | BigInt(MMIO_MARK);
+    this.memory.write64(entryAddress, value);
+    costs.charge(TABLE_WRITE);
+  }
+
+  /** Generation in the mark of a page, undefined when it has none. Charges each entry read. */
+  mmioGeneration(guest: GuestPhysicalAddress, costs: CostSink): number | undefined {
+    let table = this.root;
+    for (let level = LEVELS; ; level--) {
+      costs.charge(TABLE_READ);
+      const entry = this.memory.read64(this.entryAddress(table, guest, level));
+      if (level === 1)
+        return Number(entry & BigInt(ALL_ACCESS)) === MMIO_MARK
+          ? Number((entry >> GENERATION_SHIFT) & GENERATION_MASK)
+          : undefined;
+      if (!isTable(entry)) return undefined;
+      table = tableOf(entry);
+    }
   }
 
   /**
@@ -78,6 +100,21 @@ export class ExtendedPageTables {
     return () => {
       for (const table of detached) this.freeTables(table, LEVELS - 1);
     };
+  }
+
+  /** Address of the entry for a page at a level, with the tables on the way to it. */
+  private makeEntry(guest: GuestPhysicalAddress, level: number, costs: CostSink): HostPhysicalAddress {
+    let table = this.root;
+    for (let current = LEVELS; current > level; current--) {
+      const entryAddress = this.entryAddress(table, guest, current);
+      const entry = this.memory.read64(entryAddress);
+      if (isTable(entry)) table = tableOf(entry);
+      else {
+        table = this.pages.allocatePage();
+        this.writeEntry(entryAddress, table, ALL_ACCESS, costs);
+      }
+    }
+    return this.entryAddress(table, guest, level);
   }
 
   private freeTables(table: HostPhysicalAddress, level: number): void {
