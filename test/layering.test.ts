@@ -33,7 +33,9 @@ const ALLOWED: Record<string, readonly string[]> = {
     'architecture',
     'bits',
   ],
+  lab: ['machine', 'assembler', 'kvm', 'host', 'trace', 'architecture', 'bits'],
   cli: [
+    'lab',
     'machine',
     'kvm',
     'host',

@@ -5,6 +5,7 @@ import { Command, CommanderError } from 'commander';
 import { asmCommand } from './command-asm.js';
 import { disasmCommand } from './command-disasm.js';
 import { CommandError } from './command-error.js';
+import { labCommand } from './command-lab.js';
 import { policiesCommand } from './command-policies.js';
 import { runCommand } from './command-run.js';
 import { statCommand } from './command-stat.js';
@@ -29,6 +30,7 @@ function createProgram(): Command {
     runCommand(),
     traceCommand(),
     statCommand(),
+    labCommand(),
     policiesCommand(),
   ];
   for (const command of commands) program.addCommand(command);

@@ -1,0 +1,106 @@
+/** `exitscope lab`: the talk's experiments, run again, beside what was published. */
+
+import { fileURLToPath } from 'node:url';
+import { Command } from 'commander';
+import type { Experiment, ExperimentReport, Pace } from '../lab/index.js';
+import { CommandError } from './command-error.js';
+import { EXIT } from './exit-codes.js';
+import { readBytesIfPresent } from './files.js';
+import { output, talk } from './standard-streams.js';
+
+/** Names the shape of the JSON document; the number grows when a field changes its meaning or goes away. */
+const LAB_SCHEMA = 'exitscope.lab/1';
+
+interface LabOptions {
+  readonly json: boolean;
+  readonly list: boolean;
+}
+
+interface Run {
+  readonly report: ExperimentReport;
+  readonly pace: Pace;
+}
+
+export function labCommand(): Command {
+  return new Command('lab')
+    .summary("run the talk's experiments")
+    .description(
+      "Runs the experiments of M. Tosatti's talk and of what came after it, before and after each change, and sets " +
+        'the numbers beside what was published. Calibrated: the cost model is fitted to the figure. Predicted: it ' +
+        'knows nothing of it. How fast each was simulated goes to standard error.',
+    )
+    .argument('[experiment...]', 'only these, with the stages of their exits side by side')
+    .option('-l, --list', 'only say which experiments there are', false)
+    .option('-j, --json', 'print one JSON document', false)
+    .addHelpText('after', '\nExample:\n  $ exitscope lab x2apic-eoi')
+    .action(lab);
+}
+
+async function lab(names: string[], { json, list }: LabOptions): Promise<void> {
+  const { EXPERIMENTS, writeList, writeRows, writeSections, writeSources, writeStages } = await import(
+    '../lab/index.js'
+  );
+  const experiments = chosen(EXPERIMENTS, names);
+  if (list) {
+    if (json)
+      output.line(JSON.stringify({ schema: LAB_SCHEMA, experiments: listed(experiments) }, undefined, 2));
+    else writeList(experiments, output.line);
+    return;
+  }
+  const runs = await runAll(experiments);
+  if (json) {
+    output.line(JSON.stringify({ schema: LAB_SCHEMA, experiments: runs.map(documentOf) }, undefined, 2));
+    return;
+  }
+  if (names.length === 0) {
+    writeSections(
+      runs.map(({ report }) => report),
+      output.line,
+    );
+    return;
+  }
+  for (const [index, { report }] of runs.entries()) {
+    if (index > 0) output.line('');
+    writeRows(report, output.line);
+    for (const write of [writeSources, writeStages]) {
+      output.line('');
+      write(report, output.line);
+    }
+  }
+}
+
+function chosen(experiments: readonly Experiment[], names: readonly string[]): readonly Experiment[] {
+  const known = experiments.map(({ name }) => name);
+  const unknown = names.find((name) => !known.includes(name));
+  if (unknown !== undefined)
+    throw new CommandError(EXIT.USAGE, `there is no experiment "${unknown}": ${known.join(', ')}`);
+  return names.length === 0 ? experiments : experiments.filter(({ name }) => names.includes(name));
+}
+
+const listed = (experiments: readonly Experiment[]): object[] =>
+  experiments.map(({ name, section, title }) => ({ name, section, title }));
+
+async function runAll(experiments: readonly Experiment[]): Promise<Run[]> {
+  const { guestLoader, realTimeRatio, runExperiment } = await import('../lab/index.js');
+  const guest = guestLoader((path) => readBytesIfPresent(`${GUEST_PROGRAMS}${path}`));
+  const runs: Run[] = [];
+  for (const [index, experiment] of experiments.entries()) {
+    const run = runExperiment(experiment, guest, () => performance.now() / 1000);
+    runs.push(run);
+    const { simulatedSeconds, wallSeconds, exits } = run.pace;
+    talk.line(
+      `[${index + 1}/${experiments.length}] ${experiment.name}: ${milliseconds(simulatedSeconds)} simulated in ` +
+        `${milliseconds(wallSeconds)}, ${realTimeRatio(run.pace).toPrecision(2)} of real time, ${exits} exits`,
+    );
+    // Ctrl-C is noticed between experiments.
+    await new Promise(setImmediate);
+  }
+  return runs;
+}
+
+const milliseconds = (seconds: number): string => `${(1000 * seconds).toFixed(1)} ms`;
+
+const GUEST_PROGRAMS = fileURLToPath(new URL('../../guest-programs/', import.meta.url));
+
+/** What the library reports, and what only the command line knows: how long it took. */
+const documentOf = ({ report, pace }: Run): object => ({ ...report, pace });

@@ -1,0 +1,50 @@
+/** Guests that are of use to experiments only: a loop each, without output. */
+
+const program = (code: string): string => `bits 64\norg 0x100000\n${code}\ncli\nhlt\n`;
+
+export const LAB_GUESTS: Readonly<Record<string, string>> = {
+  /** Computes, and leaves the guest only when it is interrupted. */
+  compute: program(`
+%ifndef ITERATIONS
+%define ITERATIONS 4000000
+%endif
+        mov     ecx, ITERATIONS
+.next:  imul    rax, rcx
+        dec     ecx
+        jnz     .next`),
+
+  /** Calls of the hypervisor that it does not know: an exit with nothing to do. */
+  hypercall: program(`
+        mov     ecx, 256
+.next:  mov     eax, 0x7fff
+        vmcall
+        dec     ecx
+        jnz     .next`),
+
+  /** An FPU instruction between any two port writes to user space. */
+  'fpu-and-port': program(`
+        fninit
+        mov     edx, 0x3ff
+        mov     ecx, 256
+.next:  fld1
+        fstp    st0
+        out     dx, al
+        dec     ecx
+        jnz     .next`),
+
+  /** The task priority, lowered and raised while nothing is pending. */
+  'task-priority': program(`
+        mov     ecx, 256
+        xor     eax, eax
+.next:  mov     cr8, rax
+        xor     eax, 1
+        dec     ecx
+        jnz     .next`),
+
+  /** Writes to the port that Linux uses for a short delay. */
+  'port-0x80': program(`
+        mov     ecx, 256
+.next:  out     0x80, al
+        dec     ecx
+        jnz     .next`),
+};

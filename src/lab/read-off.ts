@@ -1,0 +1,100 @@
+/** Read-offs that experiments share. */
+
+import { type OperationName, operation } from '../host/cost/operations.js';
+import type { ExitRecord } from '../trace/events.js';
+import { medianBy } from './arithmetic.js';
+import { type Observation, type ReadOff, ReadOffError } from './observation.js';
+
+export type ExitFilter = (exit: ExitRecord) => boolean;
+
+export const reason =
+  (name: string): ExitFilter =>
+  (exit) =>
+    exit.reasonName === name;
+
+export const light: ExitFilter = ({ weight }) => weight === 'light';
+export const heavy: ExitFilter = ({ weight }) => weight === 'heavy';
+
+export const both =
+  (first: ExitFilter, second: ExitFilter): ExitFilter =>
+  (exit) =>
+    first(exit) && second(exit);
+
+/** Exits of all virtual machines that pass the filter. */
+export function exitsOf({ vms }: Observation, filter: ExitFilter): ExitRecord[] {
+  return vms.flatMap(({ exits }) => exits.filter(filter));
+}
+
+/** The exit of median length: what is cold the first time, or disturbed by something else, is not it. */
+export function typicalExit(observation: Observation, filter: ExitFilter): ExitRecord {
+  const exit = medianBy(exitsOf(observation, filter), ({ cycles }) => cycles);
+  if (exit === undefined) throw new ReadOffError('no exit of the kind that was to be measured');
+  return exit;
+}
+
+export const typicalCycles =
+  (filter: ExitFilter): ReadOff =>
+  (observation) =>
+    typicalExit(observation, filter).cycles;
+
+/** Cycles of one stage of the typical exit. */
+export const stageCycles =
+  (filter: ExitFilter, ...stages: string[]): ReadOff =>
+  (observation) =>
+    typicalExit(observation, filter)
+      .stages.filter(({ name }) => stages.includes(name))
+      .reduce((sum, { cycles }) => sum + cycles, 0);
+
+/** Cycles that pass between the typical exit and the host's going to sleep again, sleep left out. */
+export const busyCycles =
+  (filter: ExitFilter): ReadOff =>
+  (observation) => {
+    const busy = (exit: ExitRecord): number =>
+      exit.cycles -
+      exit.stages.filter(({ name }) => name === 'blocked').reduce((sum, s) => sum + s.cycles, 0);
+    const exit = medianBy(exitsOf(observation, filter), busy);
+    if (exit === undefined) throw new ReadOffError('no exit of the kind that was to be measured');
+    return busy(exit);
+  };
+
+export const exitCount =
+  (filter: ExitFilter): ReadOff =>
+  (observation) =>
+    exitsOf(observation, filter).length;
+
+/** Exits of all vCPUs per second of virtual time. */
+export const exitsPerSecond: ReadOff = ({ result }) =>
+  exitTotal(result) / (result.cycles / result.clockInHertz);
+
+function exitTotal({ vms }: Observation['result']): number {
+  return vms.flatMap(({ vcpus }) => vcpus).reduce((sum, { exits }) => sum + exits, 0);
+}
+
+/** Time that a number of cycles takes on the modelled processor. */
+export const inNanoseconds =
+  (read: ReadOff): ReadOff =>
+  (observation) =>
+    (1e9 * read(observation)) / observation.result.clockInHertz;
+
+/** How often such an exit could follow another. */
+export const ratePerSecond =
+  (read: ReadOff): ReadOff =>
+  (observation) =>
+    observation.result.clockInHertz / read(observation);
+
+/** A number that the guest printed behind `label: `. */
+export const printed =
+  (label: string): ReadOff =>
+  ({ vms }) => {
+    for (const { output } of vms) {
+      const line = output.split('\n').find((text) => text.startsWith(`${label}: `));
+      if (line !== undefined) return Number.parseFloat(line.slice(label.length + 2));
+    }
+    throw new ReadOffError(`the guest did not print "${label}: "`);
+  };
+
+/** How often an operation was charged in the whole run. */
+export const operationCount =
+  (name: OperationName): ReadOff =>
+  ({ accounts }) =>
+    accounts.reduce((sum, account) => sum + account.count(operation(name)), 0);

@@ -1,0 +1,34 @@
+/** Runs one setup and keeps what is known about the run. */
+
+import { createScenario } from '../machine/scenario/scenario.js';
+import type { ExitRecord } from '../trace/events.js';
+import type { GuestLoader, Setup } from './experiment.js';
+import type { Observation } from './observation.js';
+
+export function runSetup(
+  { scenario, prepare, untilCycles, observe }: Setup,
+  guest: GuestLoader,
+): Observation {
+  const options = scenario(guest);
+  const observed = options.vms.map(() => ({ exits: [] as ExitRecord[], bytes: [] as number[] }));
+  const machine = createScenario({
+    ...options,
+    vms: options.vms.map((vm, index) => {
+      const { exits, bytes } = observed[index]!;
+      return {
+        ...vm,
+        serialOutput: (byte: number) => bytes.push(byte),
+        ...(observe === 'counts' ? {} : { trace: { vmExit: (exit: ExitRecord) => exits.push(exit) } }),
+      };
+    }),
+  });
+  prepare?.(machine);
+  const result = machine.run(untilCycles === undefined ? {} : { untilCycles });
+  return {
+    result,
+    vms: observed.map(({ exits, bytes }) => ({ exits, output: latin1(bytes) })),
+    accounts: machine.host.ledger.accounts,
+  };
+}
+
+const latin1 = (bytes: readonly number[]): string => bytes.map((byte) => String.fromCharCode(byte)).join('');
