@@ -222,6 +222,101 @@ describe.each(BUSES)('coalesced MMIO on a $busSearch bus', (policies) => {
   });
 });
 
+describe('MMIO that exits by a misconfiguration', () => {
+  const CODE = `
+    mov edi, ${ZONE}
+    mov dword [rdi], 1
+    mov dword [rdi + 4], 2
+    mov eax, [rdi + 8]
+    mov ebx, eax
+    mov word [rdi + 0xff0], 3
+    mov edi, ${EVENT}
+    mov byte [rdi], 4
+    mov dword [rdi], 5
+    mov dword [rdi], 6
+    mov [rdi + 4], eax
+    hlt`;
+  const run = (mmioExit: Policies['mmioExit'], event?: IoEventFdRequest) => {
+    const result = machineWith(CODE, { mmioExit });
+    if (event !== undefined) result.machine.kvm.registerIoEventFd(event);
+    result.machine.run();
+    return result;
+  };
+  const reasons = (exits: readonly ExitRecord[]): string[] =>
+    exits
+      .filter(({ qualification, reasonName }) => qualification !== 0n || reasonName === 'EPT_MISCONFIG')
+      .filter(({ guestPhysicalAddress }) => (guestPhysicalAddress ?? 0) >= ZONE)
+      .map(({ reasonName }) => reasonName);
+
+  it('means the same to guest and user space as by violations', () => {
+    const before = run('violation');
+    for (const mmioExit of ['misconfiguration', 'fast-bus'] as const) {
+      const after = run(mmioExit);
+      expect(after.writes).toEqual(before.writes);
+      expect(after.machine.kvm.getRegisters(after.machine.vcpu).general).toEqual(
+        before.machine.kvm.getRegisters(before.machine.vcpu).general,
+      );
+      expect(after.machine.host.elapsed).toBeLessThan(before.machine.host.elapsed);
+    }
+  });
+
+  it('takes the page fault handler for the first access to a page only', () => {
+    expect(reasons(run('violation').exits)).toEqual(new Array(8).fill('EPT_VIOLATION'));
+    const [first, ...others] = reasons(run('misconfiguration').exits);
+    expect(first).toBe('EPT_VIOLATION');
+    expect(others).toEqual([
+      ...new Array(3).fill('EPT_MISCONFIG'),
+      'EPT_VIOLATION',
+      ...new Array(3).fill('EPT_MISCONFIG'),
+    ]);
+  });
+
+  it('signals an ioeventfd of any length, from the second access on without decoding anything', () => {
+    const event = new EventFd();
+    const { machine, exits, writes } = run('fast-bus', {
+      space: 'memory',
+      address: EVENT,
+      sizeInBytes: 0,
+      event,
+    });
+    expect(event.total).toBe(3);
+    expect(writes.at(-1)!.address).toBe(EVENT + 4);
+    const atEvent = exits.filter(({ guestPhysicalAddress }) => guestPhysicalAddress === EVENT);
+    const decoded = (exit: ExitRecord): boolean =>
+      exit.stages.some(({ operations }) => operations.some(({ name }) => name === 'emulator decode'));
+    expect(atEvent.map(decoded)).toEqual([true, false, false]);
+    expect(machine.kvm.vm.statistics.mmioExits).toBe(5);
+  });
+
+  it('makes a doorbell in memory about as fast as one at a port', () => {
+    const { machine, exits } = machineWith(
+      `mov edi, ${EVENT}\nmov dx, 0x1000\nmov ecx, 3\n.next: mov [rdi], eax\nout dx, eax\nloop .next\nhlt`,
+      { mmioExit: 'fast-bus', portOutput: 'fast-path' },
+    );
+    const event = new EventFd();
+    machine.kvm.registerIoEventFd({ space: 'memory', address: EVENT, sizeInBytes: 0, event });
+    machine.kvm.registerIoEventFd({ space: 'port', address: 0x1000, sizeInBytes: 4, event });
+    machine.run();
+    expect(event.total).toBe(6);
+    const last = (name: string): number =>
+      exits.filter(({ reasonName }) => reasonName === name).at(-1)!.cycles;
+    expect(Math.abs(last('EPT_MISCONFIG') - last('IO_INSTRUCTION'))).toBeLessThan(100);
+  });
+
+  it('is not offered lengths that do not exist', () => {
+    const event = new EventFd();
+    const anyLength: IoEventFdRequest = { space: 'memory', address: EVENT, sizeInBytes: 0, event };
+    expect(() => run('violation', anyLength)).toThrow(IoEventFdError);
+    expect(() => run('fast-bus', { ...anyLength, space: 'port' })).toThrow(IoEventFdError);
+    expect(() => run('fast-bus', { ...anyLength, dataMatch: 1n })).toThrow(IoEventFdError);
+    const { machine } = machineWith(CODE, { mmioExit: 'fast-bus' });
+    machine.kvm.registerIoEventFd(anyLength);
+    machine.kvm.unregisterIoEventFd(anyLength);
+    machine.run();
+    expect(event.total).toBe(0);
+  });
+});
+
 describe('a vhost-like thread on another CPU', () => {
   it('is woken by an interrupt, and the guest does not wait for it', () => {
     const code = `

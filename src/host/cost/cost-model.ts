@@ -31,6 +31,7 @@ export interface CostModel {
 const MEASURED: ReadonlySet<OperationName> = new Set([
   'guest code',
   'idle',
+  'halt polling',
   'kernel thread work',
   'user code',
   'wait for a cache line',

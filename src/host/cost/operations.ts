@@ -56,6 +56,7 @@ const NAMES = [
   'cold caches after user space',
   'mutex',
   'idle',
+  'halt polling',
   'kernel thread work',
   'user code',
   'scheduler tick',
@@ -64,6 +65,7 @@ const NAMES = [
   'RCU read section',
   // KVM code paths
   'exit dispatch',
+  'exit fast path',
   'run-loop pass',
   'request check',
   'event injection check',
@@ -77,6 +79,7 @@ const NAMES = [
   'exception exit handler',
   'interrupt exit handler',
   'EPT violation handler',
+  'EPT misconfiguration handler',
   'APIC access handler',
   'other exit handler',
   'MSR list compare',
@@ -102,6 +105,7 @@ const NAMES = [
   'emulator lean decode',
   'emulator lean write-back',
   'EPT table write',
+  'EPT table read',
   // guest
   'guest code',
 ] as const;

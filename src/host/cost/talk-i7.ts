@@ -64,6 +64,7 @@ const PRIORS: { readonly [Name in OperationName]?: Row } = {
     '64 data lines and 80 code lines (half of 10 KiB prefetched) from L2 instead of L1, 6 cycles more each (Molka et al.)',
   ],
   'exit dispatch': [20, 'per exit', 'assumed', 'checks and one indirect call'],
+  'exit fast path': [20, 'per exit', 'assumed', 'reason and MSR compared, EDX:EAX joined'],
   'request check': [10, 'per entry', 'assumed', 'one word tested'],
   'event injection check': [50, 'per entry', 'assumed', 'IRR and ISR scanned, eight words each'],
   'port exit handler': [100, 'per exit', 'assumed', 'qualification decoded, kvm_run filled in'],
@@ -81,6 +82,7 @@ const PRIORS: { readonly [Name in OperationName]?: Row } = {
   'exception exit handler': [60, 'per exit', 'assumed', 'vector tested against special cases'],
   'interrupt exit handler': [20, 'per exit', 'assumed', 'a counter'],
   'EPT violation handler': [800, 'per exit', 'assumed', 'user page pinned, mmu_lock, reverse mapping'],
+  'EPT misconfiguration handler': [60, 'per exit', 'assumed', 'as the MSR handler'],
   'APIC access handler': [60, 'per exit', 'assumed', 'as the MSR handler'],
   'other exit handler': [60, 'per exit', 'assumed', 'as the MSR handler'],
   'MSR list compare': [3, 'per MSR', 'assumed', 'load, compare, branch'],
@@ -137,6 +139,7 @@ const PRIORS: { readonly [Name in OperationName]?: Row } = {
     'about 60 instructions at one a cycle; prefixes, opcode, ModRM and operands mispredict about every second branch',
   ],
   'emulator lean write-back': [15, 'per instruction', 'assumed', 'the registers written, flags compared'],
+  'EPT table read': [5, 'per level', 'assumed', 'a load that depends on the one before, and its index'],
   'EPT table write': [60, 'per entry', 'assumed', 'store, accounting'],
 };
 

@@ -77,8 +77,14 @@ ap:
 
 const POLICIES: Partial<Policies>[] = [
   {},
-  { memorySlotLookup: 'last-used', instructionEmulation: 'decode-cache' },
-  { memorySlotLookup: 'sorted', instructionEmulation: 'lean', portOutput: 'fast-path', busSearch: 'sorted' },
+  { memorySlotLookup: 'last-used', instructionEmulation: 'decode-cache', mmioExit: 'misconfiguration' },
+  {
+    memorySlotLookup: 'sorted',
+    instructionEmulation: 'lean',
+    mmioExit: 'fast-bus',
+    portOutput: 'fast-path',
+    busSearch: 'sorted',
+  },
 ];
 
 describe.each([
