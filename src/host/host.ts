@@ -10,6 +10,9 @@ import { Ledger } from './ledger.js';
 import { PageAllocator } from './page-allocator.js';
 import { PhysicalCpu } from './physical-cpu.js';
 import { Scheduler } from './scheduler.js';
+import { STAGE } from './stages.js';
+import { Rcu } from './sync/rcu.js';
+import { Stoppers } from './sync/stopper.js';
 
 export interface HostOptions {
   /** Host-physical RAM. */
@@ -23,7 +26,12 @@ export interface HostOptions {
   readonly kernelPages: { readonly start: number; readonly end: number };
   /** Time that a thread may run while others wait, in cycles; by default 4 ms. */
   readonly timeSliceInCycles?: number;
+  /** HZ of the kernel; default 1000. */
+  readonly ticksPerSecond?: number;
 }
+
+/** CONFIG_HZ of the distributions of the time. */
+const DEFAULT_TICKS_PER_SECOND = 1000;
 
 /** Start of the user process's memory: user address = this + host-physical address. */
 const USER_MEMORY_BASE = 0x7f00_0000_0000;
@@ -35,6 +43,7 @@ export class Host {
   readonly pages: PageAllocator;
   readonly scheduler: Scheduler;
   readonly costModel: CostModel;
+  readonly rcu: Rcu;
 
   constructor(options: HostOptions) {
     this.memory = options.memory;
@@ -51,6 +60,7 @@ export class Host {
         descriptors: hostDescriptors(number),
         idleAccount,
       });
+      idleAccount.setStage(STAGE.BLOCKED);
       bootHostCpu(cpu);
       return new HostCpu(
         cpu,
@@ -60,6 +70,11 @@ export class Host {
     });
     const timeSlice = options.timeSliceInCycles ?? Math.round(options.costModel.clockInHertz / 250);
     this.scheduler = new Scheduler(this.cpus, timeSlice);
+    this.rcu = new Rcu(
+      this.scheduler,
+      new Stoppers(this.scheduler, this.ledger),
+      Math.round(options.costModel.clockInHertz / (options.ticksPerSecond ?? DEFAULT_TICKS_PER_SECOND)),
+    );
   }
 
   /** Creates a thread that runs `body` on a CPU once the simulation runs. */

@@ -88,6 +88,8 @@ export class PhysicalCpu implements CostSink, InterruptSource {
   account: LedgerAccount;
   /** Guest code stops at this virtual time although nothing happened, so that the simulation can look elsewhere. */
   horizon = Number.POSITIVE_INFINITY;
+  /** Times that the CPU was in a place where no RCU section can be open: context switch, user mode, guest. */
+  quiescentStates = 0;
   /** Virtual time of the CPU that is furthest behind: see `isInOrder`. */
   orderLimit = Number.POSITIVE_INFINITY;
   /**
@@ -468,6 +470,7 @@ export class PhysicalCpu implements CostSink, InterruptSource {
     this.charge(OP.VM_ENTRY);
     const entered = launched ? this.vmx.vmresume() : this.vmx.vmlaunch();
     guest.entered();
+    this.quiescentStates++;
     return entered ? this.runGuest(guest) : this.leaveGuest(guest);
   }
 

@@ -57,6 +57,12 @@ export class Scheduler {
     cpu.runQueue.push(thread);
   }
 
+  /** Makes a thread known that sleeps until it is woken for the first time. */
+  adopt(thread: HostThread, cpu: HostCpu): void {
+    this.threads.push(thread);
+    this.home.set(thread, cpu);
+  }
+
   /** The CPU that a thread runs on, or will run on. */
   cpuOf(thread: HostThread): HostCpu {
     const cpu = this.home.get(thread);
@@ -236,6 +242,7 @@ export class Scheduler {
     cpu.charge(CONTEXT_SWITCH);
     host.fpu.switch(previous, next);
     host.current = next;
+    cpu.quiescentStates++;
     cpu.account = next.account;
     if (previous.hasFlag(TIF.USER_RETURN_NOTIFY)) {
       // propagate_user_return_notify: whoever goes to user mode next on this CPU pays.

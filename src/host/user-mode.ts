@@ -19,12 +19,12 @@ const SYSTEM_CALL_EXIT = operation('system call exit');
 const SYSTEM_CALL_ENTRY = operation('system call entry');
 const HOST_NM = operation('host #NM');
 
-/** User space of the host was about to see state that is not its own: a defect of the hypervisor layer. */
+/** The host was about to use state that is not what it must be, in user space or elsewhere: a defect of the hypervisor layer. */
 export class HostInvariantError extends Error {
   readonly code = 'host-invariant';
   readonly what: string;
   constructor(what: string, found: string, expected: string) {
-    super(`host user space would see ${what} = ${found} instead of ${expected}`);
+    super(`${what} is ${found} instead of ${expected}`);
     this.name = 'HostInvariantError';
     this.what = what;
   }
@@ -35,6 +35,7 @@ export function returnToUserMode(host: HostCpu, thread: HostThread): void {
   const { cpu } = host;
   if (thread.hasFlag(TIF.USER_RETURN_NOTIFY)) host.fireUserReturnNotifiers();
   cpu.setStage(STAGE.USER_SPACE);
+  cpu.quiescentStates++;
   cpu.swapgs();
   cpu.charge(SYSTEM_CALL_EXIT);
   verifyUserState(host, thread);

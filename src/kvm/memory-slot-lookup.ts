@@ -16,6 +16,8 @@ export interface MemorySlot {
   readonly hugePages: boolean;
   /** About to go: no new mapping may be made through it (KVM_MEMSLOT_INVALID). */
   readonly invalid: boolean;
+  /** No published array has it any more and no reader may: using it is a defect. */
+  freed?: boolean;
 }
 
 /** Indexed by slot number, never changed once published; `undefined` marks a slot that is not in use. */

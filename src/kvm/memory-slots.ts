@@ -4,6 +4,7 @@
  */
 
 import { type CostSink, operation } from '../host/cost/operations.js';
+import { HostInvariantError } from '../host/user-mode.js';
 import {
   type GuestPhysicalAddress,
   guestPhysical,
@@ -77,6 +78,8 @@ export type UserAddressTranslation = (userspaceAddress: number) => number;
 
 export class MemorySlots {
   private published: SlotArray = [];
+  /** Arrays that were in force, until they are freed. */
+  private readonly retired: SlotArray[] = [];
   private lookup: SlotLookup;
   private aliases: readonly AliasRange[] = [];
   private publications = 0;
@@ -185,12 +188,25 @@ export class MemorySlots {
     return this.translate(address, SILENT);
   }
 
-  /** Host-physical address of a guest-physical address inside `slot`. */
+  /**
+   * Host-physical address of a guest-physical address inside `slot`.
+   * @throws HostInvariantError when the slot was freed
+   */
   addressInSlot(slot: MemorySlot, address: GuestPhysicalAddress): HostPhysicalAddress {
+    if (slot.freed === true)
+      throw new HostInvariantError(`memory slot ${slot.number}`, 'freed memory', 'a slot in use');
     return hostPhysical(this.toHostPhysical(slot.userspaceAddress + (address - slot.baseFrame * PAGE_SIZE)));
   }
 
+  /** Frees the slots of arrays that are no longer in force. To be called when nobody uses them any more. */
+  freeRetired(): void {
+    for (const slots of this.retired)
+      for (const slot of slots) if (slot !== undefined && !this.published.includes(slot)) slot.freed = true;
+    this.retired.length = 0;
+  }
+
   private publish(slotNumber: number, slot: MemorySlot | undefined): void {
+    this.retired.push(this.published);
     const next = [...this.published];
     next[slotNumber] = slot;
     while (next.length > 0 && next[next.length - 1] === undefined) next.pop();

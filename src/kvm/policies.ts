@@ -13,7 +13,7 @@ export { MECHANISMS, type Mechanism, type Policies } from './mechanisms.js';
  */
 export const IMPLEMENTED: { readonly [M in Mechanism]: readonly Policies[M][] } = {
   syscallMsrs: ['eager', 'shared'],
-  slotsProtection: ['rwsem'],
+  slotsProtection: ['rwsem', 'srcu', 'srcu-expedited'],
   taskSwitchedFlag: ['trapped', 'guest-owned', 'guest-owned-counted'],
   hostFpu: ['unconditional', 'unlazy-as-shipped', 'unlazy-as-intended', 'eager'],
   hostCr0: ['every-entry', 'once'],

@@ -9,32 +9,7 @@ import { REQUEST } from './vcpu.js';
 import type { Vm } from './vm.js';
 
 const IOCTL_PATH = operation('ioctl path');
-const MUTEX = operation('mutex');
 const WAIT_FOR_CPU = operation('wait for another CPU');
-
-/** What keeps a writer of the slots apart from other writers and from readers. */
-export interface SlotsWriter {
-  /** Returns when the thread may change the slots. */
-  lock(thread: HostThread): Generator<ThreadRequest, void, void>;
-  /** Returns when no reader uses slots that were published before the call. */
-  waitForReaders(thread: HostThread): Generator<ThreadRequest, void, void>;
-  unlock(thread: HostThread): void;
-}
-
-/** A mutex for writers alone: right as long as handlers of exits are not interleaved with the update. */
-export function mutexWriter(vm: Vm): SlotsWriter {
-  const { scheduler } = vm.host;
-  return {
-    // biome-ignore lint/correctness/useYield: nobody else updates at the same time
-    *lock(thread) {
-      scheduler.cpuOf(thread).cpu.charge(MUTEX);
-    },
-    *waitForReaders() {},
-    unlock(thread) {
-      scheduler.cpuOf(thread).cpu.charge(MUTEX);
-    },
-  };
-}
 
 /**
  * The whole system call, from user mode to user mode.
@@ -44,28 +19,23 @@ export function* setMemoryRegion(
   vm: Vm,
   region: MemoryRegion,
   thread: HostThread,
-  writer: SlotsWriter,
 ): Generator<ThreadRequest, void, void> {
+  const { slotsProtection } = vm;
   const { scheduler } = vm.host;
   const charge = (number: number, times?: number): void => scheduler.cpuOf(thread).cpu.charge(number, times);
   enterKernelMode(scheduler.cpuOf(thread));
   charge(IOCTL_PATH);
-  yield* writer.lock(thread);
-  for (const wait of updateMemoryRegion(vm, region, { charge })) yield* waitFor(wait, vm, thread, writer);
-  writer.unlock(thread);
+  yield* slotsProtection.writeLock(thread);
+  for (const wait of updateMemoryRegion(vm, region, { charge })) yield* waitFor(wait, vm, thread);
+  slotsProtection.writeUnlock(thread);
   charge(IOCTL_PATH);
   while (thread.hasFlag(TIF.NEED_RESCHED)) yield 'reschedule';
   returnToUserMode(scheduler.cpuOf(thread), thread);
 }
 
-function* waitFor(
-  wait: UpdateWait,
-  vm: Vm,
-  thread: HostThread,
-  writer: SlotsWriter,
-): Generator<ThreadRequest, void, void> {
+function* waitFor(wait: UpdateWait, vm: Vm, thread: HostThread): Generator<ThreadRequest, void, void> {
   if (wait === 'readers') {
-    yield* writer.waitForReaders(thread);
+    yield* vm.slotsProtection.waitForReaders(thread);
     return;
   }
   // smp_call_function_many with wait: spins until the others have taken the interrupt that made them leave the guest.
@@ -73,7 +43,7 @@ function* waitFor(
     vm.vcpus.some((vcpu) => vcpu.guestMode && (vcpu.requests & REQUEST.MMU_RELOAD) !== 0);
   while (inGuest()) {
     const { cpu } = vm.host.scheduler.cpuOf(thread);
-    cpu.waitUntil(Math.min(cpu.orderLimit, cpu.horizon) + 1, WAIT_FOR_CPU);
+    cpu.waitUntil(cpu.orderLimit + 1, WAIT_FOR_CPU);
     cpu.takeInterrupts();
     yield 'pause';
   }

@@ -11,7 +11,6 @@ import { dispatchExit } from './exits/index.js';
 import { deactivateFpu, loadGuestFpu } from './fpu.js';
 import { saveHostState } from './host-state.js';
 import type { KvmExit } from './kvm-exit.js';
-import { lockSlotsForReading, unlockSlotsForReading } from './slots-protection.js';
 import { REQUEST, type Vcpu } from './vcpu.js';
 import { loadVcpuOn } from './vmcs-setup.js';
 import { afterExit, enterGuest, resumeGuest } from './vmx-vcpu-run.js';
@@ -107,7 +106,9 @@ function handleExit(vcpu: Vcpu): KvmExit | undefined {
 
 /** __vcpu_run: until user space is needed. Yields when the thread blocks or is preempted. */
 export function* runVcpu(vcpu: Vcpu, thread: HostThread): Generator<ThreadRequest, KvmExit, void> {
-  lockSlotsForReading(vcpu);
+  const { slotsProtection } = vcpu.vm;
+  const { slotsReader } = vcpu;
+  yield* lockSlots(vcpu, thread);
   for (;;) {
     if (vcpu.mpState !== 'runnable') yield* block(vcpu, thread);
     // A signal ends the sleep, too: then the vCPU goes on sleeping the next time.
@@ -115,7 +116,7 @@ export function* runVcpu(vcpu: Vcpu, thread: HostThread): Generator<ThreadReques
     let exit: KvmExit | undefined;
     if (problem === undefined) {
       while (!vcpu.cpu.isInOrder) yield 'pause';
-      unlockSlotsForReading(vcpu);
+      slotsProtection.readUnlock(vcpu.hostCpu, slotsReader);
       let stop = enterGuest(vcpu);
       while (stop === 'paused') {
         yield 'pause';
@@ -123,7 +124,7 @@ export function* runVcpu(vcpu: Vcpu, thread: HostThread): Generator<ThreadReques
       }
       finishExit(vcpu);
       while (!vcpu.cpu.isInOrder) yield 'pause';
-      lockSlotsForReading(vcpu);
+      if (!slotsProtection.tryReadLock(vcpu.hostCpu, slotsReader)) yield* sleepForSlots(vcpu, thread);
       exit = handleExit(vcpu);
     } else if (problem !== 'retry') exit = problem;
     if (vcpu.interrupts.hasPendingTimer()) vcpu.interrupts.injectPendingTimer();
@@ -133,27 +134,27 @@ export function* runVcpu(vcpu: Vcpu, thread: HostThread): Generator<ThreadReques
     }
     if (exit !== undefined) {
       vcpu.cpu.setStage(STAGE.HOST_STATE_RESTORED);
-      unlockSlotsForReading(vcpu);
+      yield* unlockSlots(vcpu);
       return exit;
     }
     if ((thread.flags & TIF.NEED_RESCHED) !== 0) {
-      unlockSlotsForReading(vcpu);
+      yield* unlockSlots(vcpu);
       yield 'reschedule';
       yield* finishMigration(vcpu);
-      lockSlotsForReading(vcpu);
+      yield* lockSlots(vcpu, thread);
     }
   }
 }
 
 /** kvm_vcpu_block: the thread sleeps until an interrupt comes for the vCPU. */
 function* block(vcpu: Vcpu, thread: HostThread): Generator<ThreadRequest, undefined, void> {
-  unlockSlotsForReading(vcpu);
+  yield* unlockSlots(vcpu);
   for (;;) {
     // An expiry that finds its interrupt already requested waits on, and is no reason to wake up for.
     if (vcpu.interrupts.hasPendingTimer()) vcpu.interrupts.injectPendingTimer();
     if (isRunnable(vcpu)) break;
     if (thread.hasFlag(TIF.SIGNAL_PENDING)) {
-      lockSlotsForReading(vcpu);
+      yield* lockSlots(vcpu, thread);
       return undefined;
     }
     vcpu.haltedForGood = vcpu.mpState !== 'halted' || (vcpu.readRflags() & RFLAGS.IF) === 0;
@@ -166,7 +167,31 @@ function* block(vcpu: Vcpu, thread: HostThread): Generator<ThreadRequest, undefi
   else vcpu.vm.statistics.haltWakeups++;
   vcpu.mpState = 'runnable';
   vcpu.cpu.setStage(STAGE.GUEST_ENTRY);
-  lockSlotsForReading(vcpu);
+  yield* lockSlots(vcpu, thread);
+  return undefined;
+}
+
+/** Becomes a reader of slots and buses, after all that precedes this in virtual time. */
+function* lockSlots(vcpu: Vcpu, thread: HostThread): Generator<ThreadRequest, undefined, void> {
+  while (!vcpu.cpu.isInOrder) yield 'pause';
+  if (!vcpu.vm.slotsProtection.tryReadLock(vcpu.hostCpu, vcpu.slotsReader))
+    yield* sleepForSlots(vcpu, thread);
+  return undefined;
+}
+
+/** The thread may wake up on another CPU. */
+function* sleepForSlots(vcpu: Vcpu, thread: HostThread): Generator<ThreadRequest, undefined, void> {
+  const { account } = vcpu.cpu;
+  const { stage } = account;
+  yield* vcpu.vm.slotsProtection.waitToRead(thread, vcpu.slotsReader);
+  yield* finishMigration(vcpu);
+  account.setStage(stage);
+  return undefined;
+}
+
+function* unlockSlots(vcpu: Vcpu): Generator<ThreadRequest, undefined, void> {
+  while (!vcpu.cpu.isInOrder) yield 'pause';
+  vcpu.vm.slotsProtection.readUnlock(vcpu.hostCpu, vcpu.slotsReader);
   return undefined;
 }
 

@@ -6,7 +6,7 @@ import type { PhysicalCpu } from '../host/physical-cpu.js';
 import { enterKernelMode, returnToUserMode } from '../host/user-mode.js';
 import type { KvmExit, UserSpaceAnswer } from './kvm-exit.js';
 import { kvmRun } from './kvm-run.js';
-import { mutexWriter, setMemoryRegion } from './set-memory-region.js';
+import { setMemoryRegion } from './set-memory-region.js';
 import type { UserSpaceMonitor } from './user-space-monitor.js';
 import type { Vcpu } from './vcpu.js';
 
@@ -20,7 +20,6 @@ export function* vcpuThread(vcpu: Vcpu, monitor: UserSpaceMonitor, thread: HostT
     thread.flags |= TIF.SIGNAL_PENDING;
   };
   returnToUserMode(scheduler.cpuOf(thread), thread);
-  const writer = mutexWriter(vcpu.vm);
   const writeMmio: UserSpaceMonitor['writeMmio'] = (address, size, value) =>
     monitor.writeMmio(address, size, value);
   for (;;) {
@@ -34,8 +33,7 @@ export function* vcpuThread(vcpu: Vcpu, monitor: UserSpaceMonitor, thread: HostT
     vcpu.vm.coalescedMmio.drain(writeMmio, cpu);
     if (!serve(cpu, vcpu, monitor, exit) || monitor.stopped) break;
     const regions = monitor.takeMemoryRegions?.();
-    if (regions !== undefined)
-      for (const region of regions) yield* setMemoryRegion(vcpu.vm, region, thread, writer);
+    if (regions !== undefined) for (const region of regions) yield* setMemoryRegion(vcpu.vm, region, thread);
   }
   vcpu.tracker.finish(scheduler.cpuOf(thread).cpu);
   // exit()

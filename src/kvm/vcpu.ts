@@ -17,6 +17,7 @@ import type { CpuidEntry } from './cpuid.js';
 import type { Emulator } from './emulator/emulator.js';
 import { ExitTracker } from './exit-tracker.js';
 import type { KvmExit, UserSpaceAnswer } from './kvm-exit.js';
+import type { SlotsReader } from './slots-protection.js';
 import { VcpuClock } from './vcpu-clock.js';
 import type { Vm } from './vm.js';
 import { VmxState } from './vmx-state.js';
@@ -127,6 +128,8 @@ export class Vcpu implements CostSink, GuestContext {
 
   /** Time for the vCPU's timers. */
   readonly clock: VcpuClock;
+  /** The vCPU as a user of slots and buses. */
+  readonly slotsReader: SlotsReader;
   /** What VT-x support keeps for this vCPU (struct vcpu_vmx). */
   readonly vmx: VmxState;
 
@@ -160,6 +163,7 @@ export class Vcpu implements CostSink, GuestContext {
     this.vmcs = vmcs;
     this.vmx = new VmxState(vm.policies.syscallMsrs);
     this.tracker = new ExitTracker(id, vm);
+    this.slotsReader = vm.slotsProtection.addReader(`vCPU ${id}`);
     this.clock = new VcpuClock(this, vm.host.costModel.clockInHertz);
   }
 

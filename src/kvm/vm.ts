@@ -9,6 +9,7 @@ import type { IoBus } from './io-bus.js';
 import type { MemorySlots } from './memory-slots.js';
 import type { ExtendedPageTables } from './mmu/extended-page-tables.js';
 import type { Policies } from './policies.js';
+import { SlotsProtection } from './slots-protection.js';
 import type { VmxModule } from './vmx-module.js';
 
 /** Counters of the era's debugfs, per VM (kvm-stat). */
@@ -43,6 +44,7 @@ export class Vm {
   readonly fastMmioBus: IoBus | undefined;
   readonly coalescedMmio: CoalescedMmio;
   readonly extendedPageTables: ExtendedPageTables;
+  readonly slotsProtection: SlotsProtection;
   /** In order of their numbers. */
   readonly vcpus: VcpuRequests[] = [];
   /** Observers of exits and injections; set before the VM runs. */
@@ -85,6 +87,9 @@ export class Vm {
     this.fastMmioBus = options.fastMmioBus;
     this.coalescedMmio = options.coalescedMmio;
     this.extendedPageTables = options.extendedPageTables;
+    this.slotsProtection = new SlotsProtection(options.host, options.policies.slotsProtection, () =>
+      options.memorySlots.freeRetired(),
+    );
   }
 
   /** Host RAM, and in it the guest's. */

@@ -64,8 +64,12 @@ export function calibrate(priors: CostTable): Record<CalibratedOperation, number
     'locked operation': Math.round(PUBLISHED.sameCpuCompareAndSwap.cycles),
     // Acquire and release are charged one by one.
     mutex: Math.round(PUBLISHED.sameCpuLock.cycles / 2),
-    'cache-line transfer (same socket)': Math.round(PUBLISHED.sameSocketTransfer.cycles),
-    'cache-line transfer (other socket)': PUBLISHED.otherSocketTransfer.cycles,
+    'cache-line transfer (same socket)': Math.round(
+      PUBLISHED.sameSocketTransfer.cycles - PUBLISHED.sameCpuCompareAndSwap.cycles,
+    ),
+    'cache-line transfer (other socket)': Math.round(
+      PUBLISHED.otherSocketTransfer.cycles - PUBLISHED.sameCpuCompareAndSwap.cycles,
+    ),
   };
   solveMsrsAndIoctl(known);
   known['run-loop pass'] = remainder(

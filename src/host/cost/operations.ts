@@ -60,6 +60,7 @@ const NAMES = [
   'kernel thread work',
   'user code',
   'scheduler tick',
+  'stopper work',
   'SRCU read lock',
   'SRCU read unlock',
   'RCU read section',

@@ -81,6 +81,7 @@ export class Scenario {
       cpusPerSocket: coresPerSocket,
       costModel: options.costModel ?? TALK_I7,
       kernelPages: { start: KERNEL_PAGES_START, end: firstGuestRam },
+      ...(options.ticksPerSecond === undefined ? {} : { ticksPerSecond: options.ticksPerSecond }),
       ...(options.timeSliceInCycles === undefined ? {} : { timeSliceInCycles: options.timeSliceInCycles }),
     });
     const kvm = new Kvm(this.host);
