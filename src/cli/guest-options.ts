@@ -58,7 +58,8 @@ export function costModelOption(): Option {
     .default(DEFAULT_COST_MODEL);
 }
 
-function parsePolicy(text: string, previous: Partial<Policies>): Partial<Policies> {
+/** `mechanism=alternative`, added to those before it. For commander options. */
+export function parsePolicy(text: string, previous: Partial<Policies>): Partial<Policies> {
   const [mechanism, alternative, ...rest] = text.split('=');
   const known: readonly string[] | undefined = IMPLEMENTED[mechanism as keyof Policies];
   if (known === undefined)

@@ -3,6 +3,7 @@
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
 import { asmCommand } from './command-asm.js';
+import { compareCommand } from './command-compare.js';
 import { disasmCommand } from './command-disasm.js';
 import { CommandError } from './command-error.js';
 import { labCommand } from './command-lab.js';
@@ -30,6 +31,7 @@ function createProgram(): Command {
     runCommand(),
     traceCommand(),
     statCommand(),
+    compareCommand(),
     labCommand(),
     policiesCommand(),
   ];

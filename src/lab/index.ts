@@ -1,6 +1,13 @@
 /** The laboratory: the talk's experiments, run and set beside what was published. */
 
 export { changeInPercent, errorInPercent, type PublishedValue, ratioOf } from './arithmetic.js';
+export {
+  type ComparedNumber,
+  type ComparedRun,
+  type Comparison,
+  compareRuns,
+  writeComparison,
+} from './comparison.js';
 export type { Experiment, Figure, GuestLoader, Section, Setup } from './experiment.js';
 export { SECTIONS } from './experiment.js';
 export { EXPERIMENTS } from './experiments/index.js';

@@ -1,0 +1,83 @@
+/** `exitscope compare`: one guest on two hypervisors, and what the difference is. */
+
+import { Command } from 'commander';
+import type { ComparedRun } from '../lab/comparison.js';
+import type { RunResult } from '../machine/virtual-machine.js';
+import { StatisticsSink } from '../trace/statistics-sink.js';
+import { EXIT } from './exit-codes.js';
+import { addGuestOptions, type GuestOptions } from './guest-options.js';
+import { type MachineChoice, parseMachine } from './machine-choice.js';
+import { output } from './standard-streams.js';
+
+/** Names the shape of the JSON document; the number grows when a field changes its meaning or goes away. */
+const COMPARISON_SCHEMA = 'exitscope.compare/1';
+
+interface CompareOptions extends GuestOptions {
+  readonly a: MachineChoice;
+  readonly b: MachineChoice;
+  readonly json: boolean;
+}
+
+const NOTHING: MachineChoice = { text: 'as --era, --policy and --cost-model say', policy: {} };
+
+export function compareCommand(): Command {
+  return addGuestOptions(
+    new Command('compare')
+      .summary('run a guest twice and compare its VM exits')
+      .description(
+        'Runs a guest on two hypervisors and prints exits by reason and cycles by stage side by side, the biggest ' +
+          'difference first. --a and --b are lists such as era=2.6.35,syscallMsrs=eager,cost-model=westmere; what ' +
+          'they leave open is as --era, --policy and --cost-model say.',
+      ),
+  )
+    .option('--a <list>', 'the one', parseMachine, NOTHING)
+    .option('--b <list>', 'the other', parseMachine, NOTHING)
+    .option('-j, --json', 'print one JSON document', false)
+    .addHelpText(
+      'after',
+      '\nExample:\n  $ exitscope compare guest-programs/pio-write.asm --a era=2.6.32 --b era=2.6.37,syscallMsrs=eager',
+    )
+    .action(async (file: string, options: CompareOptions) => {
+      const { compareRuns, writeComparison } = await import('../lab/comparison.js');
+      const { reportEnd } = await import('./run-guest.js');
+      const a = await runSide(file, options, options.a);
+      const b = await runSide(file, options, options.b);
+      const comparison = compareRuns(a.compared, b.compared);
+      const names = { a: options.a.text, b: options.b.text };
+      if (options.json) {
+        const document = {
+          schema: COMPARISON_SCHEMA,
+          ...names,
+          ends: [a.result.end, b.result.end],
+          ...comparison,
+        };
+        output.line(JSON.stringify(document, undefined, 2));
+      } else writeComparison(comparison, names, output.line);
+      reportEnd(a.result, options);
+      const firstExitCode = process.exitCode;
+      reportEnd(b.result, options);
+      if (firstExitCode !== EXIT.OK) process.exitCode = firstExitCode;
+    });
+}
+
+async function runSide(
+  file: string,
+  options: CompareOptions,
+  { era, policy, costModel }: MachineChoice,
+): Promise<{ readonly result: RunResult; readonly compared: ComparedRun }> {
+  const { runGuest } = await import('./run-guest.js');
+  const sink = new StatisticsSink();
+  const result = await runGuest(
+    file,
+    {
+      ...options,
+      era: era ?? options.era,
+      costModel: costModel ?? options.costModel,
+      policy: { ...options.policy, ...policy },
+    },
+    // What the guest prints is the same twice, or not comparable.
+    { trace: sink, serialOutput: () => {} },
+  );
+  const { cycles, instructions } = result;
+  return { result, compared: { cycles, instructions, reasons: sink.reasons(), stages: sink.stages() } };
+}

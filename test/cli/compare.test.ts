@@ -1,0 +1,69 @@
+import { describe, expect, it } from 'vitest';
+import { exitscope } from '../support/command-line.js';
+
+const GUEST = 'guest-programs/pio-write.asm';
+
+interface Compared {
+  readonly a: number;
+  readonly b: number;
+  readonly difference: number;
+}
+
+describe('exitscope compare', () => {
+  it('sets two eras side by side, the biggest difference first', () => {
+    const sides = ['--a', 'era=2.6.32', '--b', 'era=2.6.37'];
+    const { code, output, talk } = exitscope('compare', GUEST, ...sides, '--json');
+    expect({ code, talk }).toEqual({ code: 0, talk: '' });
+    const { schema, reasons, stages, exitCycles, cycles } = JSON.parse(output);
+    expect(schema).toBe('exitscope.compare/1');
+    for (const list of [reasons, stages]) {
+      const sizes = list.map((item: { cycles: Compared }) => Math.abs(item.cycles.difference));
+      expect(sizes).toEqual([...sizes].sort((x, y) => y - x));
+    }
+    // Every cycle of an exit is in one reason and in one stage.
+    for (const side of ['a', 'b'] as const) {
+      const sum = (list: { cycles: Compared }[]) =>
+        list.reduce((total, item) => total + item.cycles[side], 0);
+      expect(sum(reasons)).toBe(exitCycles[side]);
+      expect(sum(stages)).toBe(exitCycles[side]);
+      expect(
+        JSON.parse(exitscope('stat', GUEST, '--era', sides[side === 'a' ? 1 : 3].slice(4), '--json').output)
+          .cycles,
+      ).toBe(cycles[side]);
+    }
+    expect(exitscope('compare', GUEST, ...sides, '--json').output).toBe(output);
+    const text = exitscope('compare', GUEST, ...sides).output;
+    expect(text).toMatch(/^a: era=2\.6\.32\nb: era=2\.6\.37\n/);
+    expect(text).toMatch(/\ncycles by stage +a +b +b - a +change\n/);
+  });
+
+  it('finds no difference between the same', () => {
+    const { output } = exitscope(
+      'compare',
+      GUEST,
+      '--policy',
+      'syscallMsrs=shared',
+      '--b',
+      'syscallMsrs=shared',
+      '--json',
+    );
+    const { reasons, stages, cycles } = JSON.parse(output);
+    for (const item of [{ cycles }, ...reasons, ...stages]) expect(item.cycles.difference).toBe(0);
+    expect(
+      JSON.parse(exitscope('compare', GUEST, '--b', 'syscallMsrs=shared', '--json').output).cycles.difference,
+    ).not.toBe(0);
+  });
+
+  it.each([
+    ['era=1.0', 'Eras are: 2.6.32, 2.6.35'],
+    ['cost-model=486', 'Cost models are: talk-i7, westmere, sandy-bridge.'],
+    ['speed=high', 'Mechanisms are: syscallMsrs'],
+    ['era=2.6.37,syscallMsrs=lazy', 'Available for syscallMsrs: eager, shared.'],
+    ['', 'Mechanisms are: syscallMsrs'],
+  ])('--b %j is a usage error', (list, message) => {
+    const { code, output, talk } = exitscope('compare', GUEST, '--b', list);
+    expect({ code, output }).toEqual({ code: 2, output: '' });
+    expect(talk).toContain(message);
+    expect(talk).not.toContain('    at ');
+  });
+});

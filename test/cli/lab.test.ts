@@ -1,0 +1,47 @@
+import { describe, expect, it } from 'vitest';
+import { EXPERIMENTS } from '../../src/lab/experiments/index.js';
+import { exitscope } from '../support/command-line.js';
+
+describe('exitscope lab', () => {
+  it('lists its experiments', () => {
+    const { code, output, talk } = exitscope('lab', '--list');
+    expect({ code, talk }).toEqual({ code: 0, talk: '' });
+    expect(
+      output
+        .trimEnd()
+        .split('\n')
+        .map((line) => line.split(' ')[0]),
+    ).toEqual(EXPERIMENTS.map(({ name }) => name));
+    const { schema, experiments } = JSON.parse(exitscope('lab', '--list', '--json').output);
+    expect(schema).toBe('exitscope.lab/1');
+    expect(experiments[0]).toEqual({
+      name: EXPERIMENTS[0]!.name,
+      section: EXPERIMENTS[0]!.section,
+      title: EXPERIMENTS[0]!.title,
+    });
+  });
+
+  it('runs one, with its stages; progress goes to standard error', () => {
+    const { code, output, talk } = exitscope('lab', 'x2apic-eoi');
+    expect(code, talk).toBe(0);
+    expect(output).toMatch(/x2APIC EOI, cycles +2,366 +2,366 +0\.0% {2}calibrated\n/);
+    expect(output).toContain('stages of the exit, cycles');
+    expect(talk).toMatch(
+      /^\[1\/1\] x2apic-eoi: [\d.]+ ms simulated in [\d.]+ ms, [\d.]+ of real time, \d+ exits\n$/,
+    );
+  });
+
+  it('gives numbers to programs', () => {
+    const { schema, experiments } = JSON.parse(exitscope('lab', 'mode-switch', '--json').output);
+    expect(schema).toBe('exitscope.lab/1');
+    expect(experiments).toHaveLength(1);
+    expect(experiments[0].rows[0]).toMatchObject({ before: 1009, errorInPercent: 0, unit: 'cycles' });
+    expect(experiments[0].pace.wallSeconds).toBeGreaterThan(0);
+  });
+
+  it('names the experiments when it is asked for another', () => {
+    const { code, output, talk } = exitscope('lab', 'warp-drive');
+    expect({ code, output }).toEqual({ code: 2, output: '' });
+    expect(talk).toMatch(/^exitscope: there is no experiment "warp-drive": pio-timeline, .*\n$/);
+  });
+});
