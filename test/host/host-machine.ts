@@ -12,7 +12,9 @@ import { VirtualMachineExtensions } from '../../src/vmx/virtual-machine-extensio
 
 const MIB = 2 ** 20;
 
-export function createHost(options: { cpus?: number; timeSliceInCycles?: number } = {}): {
+export function createHost(
+  options: { cpus?: number; cpusPerSocket?: number; timeSliceInCycles?: number } = {},
+): {
   host: Host;
   cpu: HostCpu;
 } {
@@ -37,6 +39,7 @@ export function createHost(options: { cpus?: number; timeSliceInCycles?: number 
     hardware,
     costModel: TALK_I7,
     kernelPages: { start: 0, end: MIB },
+    ...(options.cpusPerSocket === undefined ? {} : { cpusPerSocket: options.cpusPerSocket }),
     ...(options.timeSliceInCycles === undefined ? {} : { timeSliceInCycles: options.timeSliceInCycles }),
   });
   return { host, cpu: host.cpus[0]! };
