@@ -183,9 +183,18 @@ export class MemorySlots {
     return this.addressInSlot(slot, guestPhysical(frame * PAGE_SIZE + (address % PAGE_SIZE)));
   }
 
-  /** As `translate`, without being charged: for observers. */
+  /** As `translate`, for observers: without being charged, and without a trace in what was last used. */
   peek(address: GuestPhysicalAddress): HostPhysicalAddress | undefined {
-    return this.translate(address, SILENT);
+    const frame = this.unalias(Math.floor(address / PAGE_SIZE), SILENT);
+    const slot = this.published.find(
+      (candidate) =>
+        candidate !== undefined &&
+        !candidate.invalid &&
+        frame >= candidate.baseFrame &&
+        frame < candidate.baseFrame + candidate.pageCount,
+    );
+    if (slot === undefined) return undefined;
+    return this.addressInSlot(slot, guestPhysical(frame * PAGE_SIZE + (address % PAGE_SIZE)));
   }
 
   /**

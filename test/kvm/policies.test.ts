@@ -8,9 +8,22 @@ import {
   PolicyError,
   selectPolicies,
 } from '../../src/kvm/policies.js';
+import { createKvmMachine } from './kvm-machine.js';
 
 const names = (mechanism: Mechanism): string[] =>
   MECHANISMS.find(({ name }) => name === mechanism)!.alternatives.map(({ name }) => name);
+
+describe.each(Object.keys(ERAS) as Era[])('era %s', (era) => {
+  it('takes the same time whether or not somebody watches', () => {
+    const elapsed = (watched: boolean): number => {
+      const machine = createKvmMachine({ code: 'out 0x60, al\nout 0x20, al\nmov cr0, rax\nhlt', era });
+      if (watched) machine.kvm.trace = { vmExit: () => {} };
+      machine.run();
+      return machine.host.elapsed;
+    };
+    expect(elapsed(true)).toBe(elapsed(false));
+  });
+});
 
 describe('policies', () => {
   it('are explained in a table that names each mechanism and alternative once', () => {
