@@ -13,13 +13,16 @@ export interface GuestHeader {
   readonly output: string;
   readonly exitCode: number;
   readonly exits: readonly ExpectedExits[];
-  /** What the processor must have: `x2apic`. */
+  /** What the machine must have that QEMU's emulation of a PC has not: `x2apic`, `smp` (our start-up contract), `vga`. */
   readonly needs: readonly string[];
+  /** Virtual CPUs that it is made for, 1 unless said otherwise. */
+  readonly vcpus: number;
 }
 
 export function readGuestHeader(source: string): GuestHeader {
   let output = '';
   let exitCode: number | undefined;
+  let vcpus = 1;
   const exits: ExpectedExits[] = [];
   const needs: string[] = [];
   for (const line of source.split('\n')) {
@@ -29,11 +32,12 @@ export function readGuestHeader(source: string): GuestHeader {
     if (name === 'expect-output') output += JSON.parse(value);
     else if (name === 'expect-exit-code') exitCode = Number(value);
     else if (name === 'needs') needs.push(value);
+    else if (name === 'vcpus') vcpus = Number(value);
     else if (name === 'expect-exit') exits.push(readExpectedExits(value));
     else throw new Error(`unknown header field ${name}`);
   }
   if (exitCode === undefined) throw new Error('the header has no expect-exit-code');
-  return { output, exitCode, exits, needs };
+  return { output, exitCode, exits, needs, vcpus };
 }
 
 function readExpectedExits(value: string): ExpectedExits {
