@@ -74,6 +74,37 @@ describe('two guests with four FPU tasks each on one CPU', () => {
   });
 });
 
+describe('a guest that uses its FPU between heavy exits', () => {
+  const EXCEPTION = 0;
+  const HEAVY_EXITS = 300;
+  const exceptions = (taskSwitchedFlag: Policies['taskSwitchedFlag'], usesFpu: boolean): number => {
+    const { result } = run(
+      `mov ebx, ${HEAVY_EXITS}
+      again: ${usesFpu ? 'fninit' : 'nop'}
+      out 0xb0, al
+      dec ebx
+      jnz again
+      fninit
+      xor eax, eax
+      out 0xf4, al`,
+      { policies: { taskSwitchedFlag, hostFpu: 'unlazy-as-intended' } },
+    );
+    expect(result.vms[0]!.end).toEqual(SUCCESS);
+    return result.vms[0]!.vcpus[0]!.exitsByReason.get(EXCEPTION) ?? 0;
+  };
+
+  it('pays #NM after each of them, or few with the count of uses', () => {
+    expect(exceptions('guest-owned', true)).toBe(HEAVY_EXITS + 1);
+    // Four to become a frequent user, and again when the count starts over after 256.
+    expect(exceptions('guest-owned-counted', true)).toBe(4 + 1 + 5);
+  });
+
+  it('pays once if it uses it only at the end', () => {
+    for (const flag of ['guest-owned', 'guest-owned-counted'] as const)
+      expect(exceptions(flag, false)).toBe(1);
+  });
+});
+
 describe('exits of four FPU tasks', () => {
   const CR_ACCESS = 28;
   const EXCEPTION = 0;

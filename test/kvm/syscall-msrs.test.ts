@@ -3,6 +3,7 @@ import { EFER } from '../../src/architecture/control-registers.js';
 import { MSR } from '../../src/architecture/msrs.js';
 import { operation } from '../../src/host/cost/operations.js';
 import { HOST_SYSCALL_MSRS } from '../../src/host/host-kernel.js';
+import { TIF } from '../../src/host/host-thread.js';
 import { verifyUserState } from '../../src/host/user-mode.js';
 import type { Policies } from '../../src/kvm/policies.js';
 import { sharedMsrsOf } from '../../src/kvm/shared-msrs.js';
@@ -176,6 +177,32 @@ describe('guest A, guest B', () => {
 });
 
 describe('shared MSRs of a CPU', () => {
+  it('make whoever runs there stop on the way to user mode while they are not the host’s', () => {
+    const scenario = createScenario({
+      vms: [1, 2].map((id) => ({
+        image: guest(usesSyscall(id)),
+        memoryBytes: MEMORY,
+        placement: [0],
+        policies: SHARED,
+      })),
+      kernelThreads: [KERNEL_THREAD],
+      processes: [PROCESS],
+      timeSliceInCycles: TIME_SLICE,
+    });
+    const [host] = scenario.host.cpus;
+    const seen = new Set<string>();
+    for (let until = 5_000; until < 1_500_000; until += 1_700) {
+      scenario.run({ untilCycles: until });
+      const foreign = HOST_SYSCALL_MSRS.some(([index, value]) => host!.cpu.peekMsr(index) !== value);
+      if (foreign) expect(host!.current.hasFlag(TIF.USER_RETURN_NOTIFY)).toBe(true);
+      seen.add(`${host!.current.isKernelThread ? 'kernel' : 'user'} ${foreign}`);
+      for (const thread of [...scenario.threads, ...scenario.vms.flatMap(({ threads }) => threads)])
+        if (thread !== host!.current) expect(thread.hasFlag(TIF.USER_RETURN_NOTIFY)).toBe(false);
+    }
+    // Kernel threads run with what guests left, processes with and without guests around.
+    expect([...seen]).toEqual(expect.arrayContaining(['kernel true', 'user true', 'user false']));
+  });
+
   it('are put back by force when the CPU goes offline', () => {
     const scenario = createScenario({
       vms: [{ image: guest(usesSyscall(1)), memoryBytes: MEMORY, policies: SHARED }],
