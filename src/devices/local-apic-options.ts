@@ -34,6 +34,8 @@ export interface LocalApicOptions {
   readonly minimumTimerPeriod?: number;
   /** The clock's time at which the processor's time-stamp counter reaches a value; identity when left out. */
   readonly timeOfTsc?: (tsc: bigint) => number;
+  /** Clock of the TSC-deadline mode; `clock` when left out. */
+  readonly deadlineClock?: AlarmClock;
   /** Offers TSC-deadline mode and suppression of EOI broadcasts. */
   readonly tscDeadline?: boolean;
   readonly directedEndOfInterrupt?: boolean;

@@ -9,6 +9,8 @@ const greatestCommonDivisor = (a: number, b: number): number =>
 
 export interface LocalApicTimerOptions {
   readonly clock: AlarmClock;
+  /** Clock of the TSC-deadline mode; `clock` when left out. */
+  readonly deadlineClock?: AlarmClock;
   /** Frequency of the bus or crystal clock that is divided, in Hz. */
   readonly timerFrequency: number;
   /** The clock's time at which the time-stamp counter of the processor reaches a value. */
@@ -100,7 +102,8 @@ export class LocalApicTimer {
     this.disarm();
     this.deadlineTsc = tsc;
     if (tsc === 0n) return;
-    this.alarm = this.options.clock.schedule(this.options.timeOfTsc(tsc), () => {
+    const clock = this.options.deadlineClock ?? this.options.clock;
+    this.alarm = clock.schedule(this.options.timeOfTsc(tsc), () => {
       this.alarm = undefined;
       this.deadlineTsc = 0n;
       this.options.onExpiry();

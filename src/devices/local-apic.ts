@@ -51,6 +51,7 @@ export class LocalApic implements Device {
     this.vectors = new LocalVectorTable(options.tscDeadline ?? false);
     this.timer = new LocalApicTimer({
       clock: options.clock,
+      ...(options.deadlineClock === undefined ? {} : { deadlineClock: options.deadlineClock }),
       timerFrequency: options.timerFrequency,
       timeOfTsc: options.timeOfTsc ?? Number,
       minimumPeriod: options.minimumTimerPeriod ?? 1,

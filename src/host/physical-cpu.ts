@@ -467,8 +467,9 @@ export class PhysicalCpu implements CostSink, InterruptSource {
     this.charge(OP.LOAD_GPRS);
     this.copyWords(guest.registerWords, this.registerWords);
     this.account.setStage(STAGE.BACK_IN_GUEST);
-    this.charge(OP.VM_ENTRY);
+    // The VMX-preemption timer is started early in VM entry, and may expire during it (SDM Vol. 3C, 26.7.4).
     const entered = launched ? this.vmx.vmresume() : this.vmx.vmlaunch();
+    this.charge(OP.VM_ENTRY);
     guest.entered();
     this.quiescentStates++;
     return entered ? this.runGuest(guest) : this.leaveGuest(guest);

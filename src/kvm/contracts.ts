@@ -5,6 +5,7 @@
 
 import type { CostSink } from '../host/cost/operations.js';
 import type { HostPhysicalAddress } from '../memory/addresses.js';
+import type { DeadlineTimer } from './irqchip/deadline-timer.js';
 
 /** An in-kernel I/O bus (struct kvm_io_bus): devices asked in order of registration, the first that claims wins. */
 export interface InKernelBus {
@@ -40,6 +41,11 @@ export interface VcpuInterrupts {
   writeX2apicMsr(index: number, value: bigint): boolean;
   /** The end of interrupt that the exit qualification alone shows (kvm_lapic_set_eoi). */
   endOfInterrupt(): void;
+  /** IA32_TSC_DEADLINE. Undefined or false means #GP. */
+  readTscDeadline(): bigint | undefined;
+  writeTscDeadline(value: bigint): boolean;
+  /** What runs the TSC-deadline mode, undefined where that is not offered. */
+  readonly deadlineTimer: DeadlineTimer | undefined;
   /** MSR_KVM_PV_EOI_EN. Undefined or false means #GP. */
   readPvEoiMsr(): bigint | undefined;
   writePvEoiMsr(value: bigint): boolean;

@@ -1,5 +1,6 @@
 /** The guest's CPUID: the host's, cut to what a guest can have, with KVM's own leaves (KVM_GET_SUPPORTED_CPUID). */
 
+import { CPUID_1_ECX } from '../architecture/cpuid-features.js';
 import type { PhysicalCpu } from '../host/physical-cpu.js';
 import { FEATURE_PV_EOI } from './irqchip/pv-eoi.js';
 import type { Policies } from './policies.js';
@@ -16,7 +17,7 @@ export interface CpuidEntry {
 const EXTENDED = 0x80000000;
 const HYPERVISOR = 0x40000000;
 /** Features of leaf 1 that guests must not see: VMX, monitor, XSAVE and friends are the host's. */
-const HIDDEN_ECX = (1 << 3) | (1 << 5) | (1 << 26) | (1 << 27) | (1 << 28);
+const HIDDEN_ECX = CPUID_1_ECX.TSC_DEADLINE | (1 << 3) | (1 << 5) | (1 << 26) | (1 << 27) | (1 << 28);
 const X2APIC = 1 << 21;
 const HYPERVISOR_PRESENT = 0x80000000;
 /** "KVMKVMKVM\0\0\0" in EBX, ECX, EDX. */
@@ -36,11 +37,12 @@ export function supportedCpuid(cpu: PhysicalCpu, apicId: number, policies: Polic
     const features = entries.findIndex((entry) => entry.leaf === 1);
     if (features >= 0) {
       const entry = entries[features]!;
+      const deadline = policies.deadlineTimer === 'absent' ? 0 : CPUID_1_ECX.TSC_DEADLINE;
       // x2APIC is offered whether or not the host has it: it is software.
       entries[features] = {
         ...entry,
         ebx: ((entry.ebx & 0xffffff) | (apicId << 24)) >>> 0,
-        ecx: ((entry.ecx & ~HIDDEN_ECX) | X2APIC | HYPERVISOR_PRESENT) >>> 0,
+        ecx: ((entry.ecx & ~HIDDEN_ECX) | X2APIC | deadline | HYPERVISOR_PRESENT) >>> 0,
       };
     }
     entries.push({ leaf: HYPERVISOR, eax: HYPERVISOR + 1, ...SIGNATURE });

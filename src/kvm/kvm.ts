@@ -16,6 +16,7 @@ import { Emulator } from './emulator/emulator.js';
 import { type AddressRange, IoBus } from './io-bus.js';
 import { type IoEventFdRequest, IoEventFds } from './ioeventfd.js';
 import { DEFAULT_APIC_ADDRESS } from './irqchip/apic-base.js';
+import { DeadlineTimer } from './irqchip/deadline-timer.js';
 import { InKernelIrqchip } from './irqchip/in-kernel-irqchip.js';
 import { PvEoi } from './irqchip/pv-eoi.js';
 import { type MemoryRegion, MemorySlots } from './memory-slots.js';
@@ -156,7 +157,18 @@ export class KvmVm {
     const vcpu = new Vcpu(this.vcpus.length, vm, cpu, vm.vmx.region());
     this.vcpus.push(vcpu);
     vm.vcpus.push(vcpu);
-    const localApic = this.irqchip.addVcpu(vcpu, vcpu.clock);
+    const { deadlineTimer } = vm.policies;
+    const localApic = this.irqchip.addVcpu(
+      vcpu,
+      vcpu.clock,
+      deadlineTimer === 'absent'
+        ? undefined
+        : new DeadlineTimer(
+            vcpu.clock,
+            vcpu,
+            deadlineTimer === 'preemption-timer' && vm.vmx.hasPreemptionTimer,
+          ),
+    );
     if (vcpu.id > 0) {
       // Application processors wait to be started.
       vcpu.mpState = 'uninitialized';

@@ -67,6 +67,7 @@ export function readMsr(vcpu: Vcpu, index: number): bigint | undefined {
   if (switched !== undefined) return switched.guestValue;
   if (index === MSR.APIC_BASE) return vcpu.interrupts.readApicBase();
   if (index === MSR_PV_EOI) return vcpu.interrupts.readPvEoiMsr();
+  if (index === MSR.TSC_DEADLINE) return vcpu.interrupts.readTscDeadline();
   if (PLAIN.has(index)) return vmx.otherMsrs.get(index) ?? 0n;
   return CONSTANTS.get(index);
 }
@@ -121,6 +122,7 @@ function writeSoftwareMsr(vcpu: Vcpu, index: number, value: bigint): boolean {
     return vcpu.interrupts.writeApicBase(value);
   }
   if (index === MSR_PV_EOI) return vcpu.interrupts.writePvEoiMsr(value);
+  if (index === MSR.TSC_DEADLINE) return vcpu.interrupts.writeTscDeadline(value);
   if (PLAIN.has(index)) {
     if (index === MSR.PAT && !isValidPat(value)) return false;
     vmx.otherMsrs.set(index, value);

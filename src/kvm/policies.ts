@@ -25,12 +25,12 @@ export const IMPLEMENTED: { readonly [M in Mechanism]: readonly Policies[M][] } 
   apicAccess: ['emulated', 'fast-eoi'],
   pvEoi: ['off', 'on'],
   apicVirtualisation: ['none'],
-  deadlineTimer: ['absent'],
-  haltPolling: ['off'],
+  deadlineTimer: ['absent', 'hrtimer', 'preemption-timer'],
+  haltPolling: ['off', 'always', 'dynamic'],
   memorySlotLookup: ['linear', 'last-used', 'sorted'],
   mmioExit: ['violation', 'misconfiguration', 'fast-bus'],
   instructionEmulation: ['full', 'decode-cache', 'lean'],
-  exitDispatch: ['full-loop'],
+  exitDispatch: ['full-loop', 'fast-path'],
 };
 
 /** The behaviour of Linux 2.6.32 (2009), before the talk's improvements. */

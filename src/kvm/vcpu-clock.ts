@@ -1,7 +1,10 @@
 /** The clock behind a vCPU's timers: virtual time of the CPU that the vCPU is on, with which its timers move. */
 
+import { operation } from '../host/cost/operations.js';
 import type { TimedEvent } from '../host/event-queue.js';
 import type { PhysicalCpu } from '../host/physical-cpu.js';
+
+const TIMER_PROGRAMMING = operation('timer programming');
 
 /** A timer that was started and has neither expired nor been cancelled. */
 class VcpuTimer {
@@ -21,6 +24,8 @@ class VcpuTimer {
     this.event?.cancel();
     this.event = cpu.events.schedule(this.at, () => {
       this.timers.delete(this);
+      // hrtimer_interrupt programs the next event.
+      cpu.charge(TIMER_PROGRAMMING);
       this.callback();
     });
   }

@@ -7,8 +7,10 @@ import { operation } from '../host/cost/operations.js';
 import { type HostThread, type ThreadRequest, TIF } from '../host/host-thread.js';
 import { STAGE } from '../host/stages.js';
 import { cancelInjection, injectPendingEvent, interruptAllowed } from './event-injection.js';
+import { handleFastExit, isFastExit } from './exit-fast-path.js';
 import { dispatchExit } from './exits/index.js';
 import { deactivateFpu, loadGuestFpu } from './fpu.js';
+import { pollBeforeSleep } from './halt-polling.js';
 import { saveHostState } from './host-state.js';
 import type { KvmExit } from './kvm-exit.js';
 import { REQUEST, type Vcpu } from './vcpu.js';
@@ -50,7 +52,7 @@ function prepareEntry(vcpu: Vcpu, thread: HostThread): KvmExit | 'retry' | undef
   // From here on a kick sends an interrupt, which ends guest code as soon as it begins.
   vcpu.guestMode = true;
   cpu.localIrqDisable();
-  if (vcpu.requests !== 0 || (thread.flags & (TIF.NEED_RESCHED | TIF.SIGNAL_PENDING)) !== 0) {
+  if (isWanted(vcpu, thread)) {
     vcpu.guestMode = false;
     cpu.localIrqEnable();
     cpu.charge(PREEMPTION_TOGGLE);
@@ -78,27 +80,37 @@ function handleRequests(vcpu: Vcpu): KvmExit | undefined {
   return undefined;
 }
 
+/** kvm_vcpu_exit_request: the guest is not to be entered again at once. */
+const isWanted = (vcpu: Vcpu, thread: HostThread): boolean =>
+  vcpu.requests !== 0 || (thread.flags & (TIF.NEED_RESCHED | TIF.SIGNAL_PENDING)) !== 0;
+
 /** From the return of vmx_vcpu_run to where exits can be handled. */
 function finishExit(vcpu: Vcpu): void {
   const { cpu } = vcpu;
-  afterExit(vcpu);
   vcpu.guestMode = false;
   cpu.localIrqEnable();
   cpu.charge(PREEMPTION_TOGGLE);
 }
 
+/** With EPT the guest changes CR3 without an exit. */
+function noteGuestCr3(vcpu: Vcpu): void {
+  if (!vcpu.pagingEnabled) return;
+  if (vcpu.vm.policies.vmcsTraffic === 'on-demand') vcpu.cr3Known = false;
+  else vcpu.cr3Bits = vcpu.cpu.vmreadNumber(VMCS.GUEST_CR3);
+}
+
+/** kvm_lapic_sync_from_vapic. */
+function takeOfferBack(vcpu: Vcpu): void {
+  if (!vcpu.interrupts.hasOffer) return;
+  vcpu.interrupts.syncFromGuest();
+  vcpu.makeRequest(REQUEST.EVENT);
+}
+
 /** kvm_lapic_sync_from_vapic and vmx_handle_exit. */
 function handleExit(vcpu: Vcpu): KvmExit | undefined {
   const { cpu } = vcpu;
-  if (vcpu.interrupts.hasOffer) {
-    vcpu.interrupts.syncFromGuest();
-    vcpu.makeRequest(REQUEST.EVENT);
-  }
-  // With EPT the guest changes CR3 without an exit.
-  if (vcpu.pagingEnabled) {
-    if (vcpu.vm.policies.vmcsTraffic === 'on-demand') vcpu.cr3Known = false;
-    else vcpu.cr3Bits = cpu.vmreadNumber(VMCS.GUEST_CR3);
-  }
+  takeOfferBack(vcpu);
+  noteGuestCr3(vcpu);
   cpu.charge(EXIT_DISPATCH);
   cpu.setStage(STAGE.KERNEL_HANDLER);
   return dispatchExit(vcpu);
@@ -106,6 +118,7 @@ function handleExit(vcpu: Vcpu): KvmExit | undefined {
 
 /** __vcpu_run: until user space is needed. Yields when the thread blocks or is preempted. */
 export function* runVcpu(vcpu: Vcpu, thread: HostThread): Generator<ThreadRequest, KvmExit, void> {
+  const hasFastPath = vcpu.vm.policies.exitDispatch === 'fast-path';
   const { slotsProtection } = vcpu.vm;
   const { slotsReader } = vcpu;
   yield* lockSlots(vcpu, thread);
@@ -122,10 +135,13 @@ export function* runVcpu(vcpu: Vcpu, thread: HostThread): Generator<ThreadReques
         yield 'pause';
         stop = resumeGuest(vcpu);
       }
+      afterExit(vcpu);
+      const handled = hasFastPath && isFastExit(vcpu) && (yield* followFastPath(vcpu, thread));
       finishExit(vcpu);
       while (!vcpu.cpu.isInOrder) yield 'pause';
       if (!slotsProtection.tryReadLock(vcpu.hostCpu, slotsReader)) yield* sleepForSlots(vcpu, thread);
-      exit = handleExit(vcpu);
+      if (!handled) exit = handleExit(vcpu);
+      else takeOfferBack(vcpu);
     } else if (problem !== 'retry') exit = problem;
     if (vcpu.interrupts.hasPendingTimer()) vcpu.interrupts.injectPendingTimer();
     if (exit === undefined && (thread.flags & TIF.SIGNAL_PENDING) !== 0) {
@@ -146,9 +162,38 @@ export function* runVcpu(vcpu: Vcpu, thread: HostThread): Generator<ThreadReques
   }
 }
 
+/** Handles exits without leaving the innermost loop while it can. @returns false when the last one is still to be handled */
+function* followFastPath(vcpu: Vcpu, thread: HostThread): Generator<ThreadRequest, boolean, void> {
+  while (isFastExit(vcpu)) {
+    while (!vcpu.cpu.isInOrder) yield 'pause';
+    const outcome = handleFastExit(vcpu);
+    if (outcome === 'none') return false;
+    noteGuestCr3(vcpu);
+    if (outcome === 'handled' || isWanted(vcpu, thread)) return true;
+    vcpu.cpu.setStage(STAGE.GUEST_ENTRY);
+    let stop = enterGuest(vcpu);
+    while (stop === 'paused') {
+      yield 'pause';
+      stop = resumeGuest(vcpu);
+    }
+    afterExit(vcpu);
+  }
+  return false;
+}
+
 /** kvm_vcpu_block: the thread sleeps until an interrupt comes for the vCPU. */
 function* block(vcpu: Vcpu, thread: HostThread): Generator<ThreadRequest, undefined, void> {
   yield* unlockSlots(vcpu);
+  const halted = vcpu.mpState === 'halted';
+  const since = vcpu.cpu.now;
+  vcpu.interrupts.deadlineTimer?.switchToHostTimer();
+  if (halted && vcpu.haltPolling.window > 0) {
+    vcpu.cpu.setStage(STAGE.BLOCKED);
+    yield* pollBeforeSleep(vcpu, thread, () => {
+      if (vcpu.interrupts.hasPendingTimer()) vcpu.interrupts.injectPendingTimer();
+      return isRunnable(vcpu);
+    });
+  }
   for (;;) {
     // An expiry that finds its interrupt already requested waits on, and is no reason to wake up for.
     if (vcpu.interrupts.hasPendingTimer()) vcpu.interrupts.injectPendingTimer();
@@ -163,6 +208,8 @@ function* block(vcpu: Vcpu, thread: HostThread): Generator<ThreadRequest, undefi
     yield* finishMigration(vcpu);
   }
   vcpu.haltedForGood = false;
+  vcpu.interrupts.deadlineTimer?.switchToHardware();
+  if (halted) vcpu.haltPolling.adjust(vcpu.cpu.now - since);
   if (vcpu.mpState === 'sipi-received') vcpu.startAt(vcpu.startupVector);
   else vcpu.vm.statistics.haltWakeups++;
   vcpu.mpState = 'runnable';

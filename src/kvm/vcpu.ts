@@ -16,6 +16,7 @@ import type { VcpuInterrupts } from './contracts.js';
 import type { CpuidEntry } from './cpuid.js';
 import type { Emulator } from './emulator/emulator.js';
 import { ExitTracker } from './exit-tracker.js';
+import { HaltPolling } from './halt-polling.js';
 import type { KvmExit, UserSpaceAnswer } from './kvm-exit.js';
 import type { SlotsReader } from './slots-protection.js';
 import { VcpuClock } from './vcpu-clock.js';
@@ -128,6 +129,8 @@ export class Vcpu implements CostSink, GuestContext {
 
   /** Time for the vCPU's timers. */
   readonly clock: VcpuClock;
+  /** How long it looks for interrupts before it sleeps. */
+  readonly haltPolling: HaltPolling;
   /** The vCPU as a user of slots and buses. */
   readonly slotsReader: SlotsReader;
   /** What VT-x support keeps for this vCPU (struct vcpu_vmx). */
@@ -165,6 +168,7 @@ export class Vcpu implements CostSink, GuestContext {
     this.tracker = new ExitTracker(id, vm);
     this.slotsReader = vm.slotsProtection.addReader(`vCPU ${id}`);
     this.clock = new VcpuClock(this, vm.host.costModel.clockInHertz);
+    this.haltPolling = new HaltPolling(vm.policies.haltPolling, vm.host.costModel.clockInHertz);
   }
 
   /** The host kernel's data of the CPU that runs this vCPU. */
@@ -330,6 +334,11 @@ export class Vcpu implements CostSink, GuestContext {
   /** Current privilege level: DPL of SS, one VMREAD. */
   readPrivilegeLevel(): number {
     return (this.segmentAccessRights(SEGMENT.SS) >> 5) & 3;
+  }
+
+  /** TSC_OFFSET, of which KVM keeps a copy in memory. Its VMCS must be current. */
+  tscOffset(): bigint {
+    return this.cpu.peekVmcs(VMCS.TSC_OFFSET);
   }
 
   // Requests and events

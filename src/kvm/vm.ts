@@ -21,6 +21,8 @@ export interface VmStatistics {
   irqWindowExits: number;
   haltExits: number;
   haltWakeups: number;
+  haltAttemptedPolls: number;
+  haltSuccessfulPolls: number;
   hypercalls: number;
   irqExits: number;
   /** Heavy switches: host state reloaded. */
@@ -57,6 +59,8 @@ export class Vm {
     irqWindowExits: 0,
     haltExits: 0,
     haltWakeups: 0,
+    haltAttemptedPolls: 0,
+    haltSuccessfulPolls: 0,
     hypercalls: 0,
     irqExits: 0,
     hostStateReload: 0,

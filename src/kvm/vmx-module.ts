@@ -41,6 +41,7 @@ export class VmxModule {
   readonly ioBitmapB: HostPhysicalAddress;
   readonly msrBitmapLegacy: HostPhysicalAddress;
   readonly msrBitmapLongMode: HostPhysicalAddress;
+  readonly hasPreemptionTimer: boolean;
   private readonly host: Host;
   private nextVpid = 1;
 
@@ -48,6 +49,11 @@ export class VmxModule {
   constructor(host: Host) {
     this.host = host;
     this.configuration = host.cpus[0]!.cpu.withoutCharge(() => chooseControls(host.cpus[0]!.cpu));
+    this.hasPreemptionTimer = allows(
+      host.cpus[0]!.cpu,
+      MSR.VMX_PINBASED_CTLS,
+      PIN_BASED.ACTIVATE_VMX_PREEMPTION_TIMER,
+    );
     this.ioBitmapA = this.bitmap();
     this.ioBitmapB = this.bitmap();
     host.memory.bytes[this.ioBitmapA + ioBitmapByte(POST_PORT)]! &= ~ioBitmapMask(POST_PORT);
@@ -87,6 +93,10 @@ export class VmxModule {
     }
   }
 }
+
+/** The capability MSR lets a control be 1. */
+const allows = (cpu: PhysicalCpu, capability: number, control: number): boolean =>
+  ((cpu.peekMsr(capability) >> 32n) & BigInt(control)) !== 0n;
 
 /** adjust_vmx_controls: the wanted bits that the processor allows, and those that it demands. */
 function adjust(cpu: PhysicalCpu, capability: number, minimum: number, optional: number): number {

@@ -33,6 +33,8 @@ export class VmxState {
   guestOwnedCr0Bits = 0;
   /** CR8 and the APIC's TPR work without exits (FlexPriority). */
   tprShadow = false;
+  /** The VMX-preemption timer is active in the VMCS. */
+  preemptionTimerActive = false;
 
   /** Guest values are in FS, GS, KERNEL_GS_BASE and the syscall MSRs (host_state.loaded). */
   hostStateSaved = false;

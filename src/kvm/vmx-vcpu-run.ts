@@ -1,8 +1,10 @@
 /** One entry into the guest and the exit from it, with what surrounds the hardware transition (vmx_vcpu_run). */
 
 import { SEGMENT } from '../architecture/registers.js';
+import { PIN_BASED } from '../architecture/vmx/controls.js';
 import { EXIT_REASON } from '../architecture/vmx/exit-reasons.js';
 import { VMCS } from '../architecture/vmx/vmcs-fields.js';
+import { PREEMPTION_TIMER_RATE } from '../architecture/vmx/vmx-capabilities.js';
 import { HOST_SELECTOR } from '../host/host-kernel.js';
 import type { GuestStop } from '../host/physical-cpu.js';
 import { requeueInterruptedEvent } from './event-injection.js';
@@ -24,10 +26,29 @@ export function enterGuest(vcpu: Vcpu): GuestStop {
     cpu.vmwrite(VMCS.HOST_RSP, HOST_STACK);
     vmx.hostStackKnown = true;
   }
+  if (vcpu.interrupts.deadlineTimer?.inHardware === true) updatePreemptionTimer(vcpu);
   if (!cpu.cr2Equals(vcpu.cr2Words)) cpu.writeCr2(vcpu.cr2);
   const { launched } = vcpu;
   vcpu.launched = true;
   return cpu.enterGuest(vcpu, launched);
+}
+
+/** vmx_update_hv_timer. */
+function updatePreemptionTimer(vcpu: Vcpu): void {
+  const { cpu, vmx } = vcpu;
+  const deadline = vcpu.interrupts.deadlineTimer!.hardwareDeadline;
+  const active = deadline !== Number.POSITIVE_INFINITY;
+  if (active) {
+    const left = Math.max(0, deadline - cpu.rdtsc());
+    cpu.vmwriteNumber(VMCS.VMX_PREEMPTION_TIMER_VALUE, Math.floor(left / 2 ** PREEMPTION_TIMER_RATE));
+  }
+  if (active === vmx.preemptionTimerActive) return;
+  vmx.preemptionTimerActive = active;
+  const { pinBased } = vcpu.vm.vmx.configuration;
+  cpu.vmwriteNumber(
+    VMCS.PIN_BASED_VM_EXECUTION_CONTROLS,
+    active ? pinBased | PIN_BASED.ACTIVATE_VMX_PREEMPTION_TIMER : pinBased,
+  );
 }
 
 export function resumeGuest(vcpu: Vcpu): GuestStop {

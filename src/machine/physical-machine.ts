@@ -1,5 +1,6 @@
 /** The hardware of the simulated host: linear memory, engine, processors with VT-x. */
 
+import { vmxCapabilities } from '../architecture/vmx/vmx-capabilities.js';
 import { PhysicalMemory } from '../memory/physical-memory.js';
 import type { InterruptSource, MmioBus, PortBus } from '../processor/core.js';
 import { planAddresses } from '../processor/engine/address-plan.js';
@@ -40,6 +41,7 @@ export function createPhysicalMachine(ramBytes: number, processorCount = 1): Phy
     cyclesOf: guestInstructionCycles,
     eventDelivery: GUEST_EVENT_DELIVERY_CYCLES,
   });
+  const capabilities = vmxCapabilities(['preemptionTimer']);
   const processors = Array.from({ length: processorCount }, (_, number): PhysicalProcessor => {
     const processor = new Processor({
       engine,
@@ -49,7 +51,7 @@ export function createPhysicalMachine(ramBytes: number, processorCount = 1): Phy
       cpuid: createCpuid(),
       interrupts: NO_INTERRUPTS,
     });
-    const extensions = new VirtualMachineExtensions(processor);
+    const extensions = new VirtualMachineExtensions(processor, capabilities);
     processor.vmx = new RootInstructions(extensions);
     return { processor, extensions, vmx: new HypervisorDoor(processor, extensions) };
   });

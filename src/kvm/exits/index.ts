@@ -18,6 +18,7 @@ import {
   handleInterruptWindow,
   handleInvlpg,
   handleNmiWindow,
+  handlePreemptionTimer,
   handleRdpmc,
   handleTprBelowThreshold,
   handleTripleFault,
@@ -62,6 +63,7 @@ for (const [reason, handler] of [
   [EXIT_REASON.APIC_ACCESS, handleApicAccess],
   [EXIT_REASON.EPT_VIOLATION, handleEptViolation],
   [EXIT_REASON.EPT_MISCONFIG, handleEptMisconfiguration],
+  [EXIT_REASON.PREEMPTION_TIMER, handlePreemptionTimer],
   [EXIT_REASON.WBINVD, handleCacheInstruction],
   [EXIT_REASON.XSETBV, handleAbsentFeature],
 ] as const satisfies readonly (readonly [number, ExitHandler])[])

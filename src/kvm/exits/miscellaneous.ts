@@ -31,6 +31,12 @@ export function handleInterruptWindow(vcpu: Vcpu): KvmExit | undefined {
   return undefined;
 }
 
+/** The VMX-preemption timer has reached the deadline of the guest's timer (handle_preemption_timer). */
+export function handlePreemptionTimer(vcpu: Vcpu): undefined {
+  vcpu.charge(INTERRUPT_HANDLER);
+  vcpu.interrupts.deadlineTimer?.expire();
+}
+
 export function handleNmiWindow(vcpu: Vcpu): undefined {
   vcpu.charge(INTERRUPT_HANDLER);
   closeWindow(vcpu, PRIMARY.NMI_WINDOW_EXITING);

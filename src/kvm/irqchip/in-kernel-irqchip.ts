@@ -12,6 +12,7 @@ import type { PhysicalMemory } from '../../memory/physical-memory.js';
 import { deviceAt } from '../device-at.js';
 import type { IoBus } from '../io-bus.js';
 import type { PageAllocator } from '../mmu/extended-page-tables.js';
+import type { DeadlineTimer } from './deadline-timer.js';
 import { IrqRouting } from './irq-routing.js';
 import { type InterruptTarget, VcpuLocalApic } from './vcpu-local-apic.js';
 
@@ -65,11 +66,17 @@ export class InKernelIrqchip {
   /**
    * Creates the local APIC of a vCPU (kvm_create_lapic). The first one is the boot processor's.
    * @param clock runs the timer: that of the CPU which the vCPU is on
+   * @param deadlineTimer runs its TSC-deadline mode, which is not offered without
    */
-  addVcpu(vcpu: InterruptTarget, clock: AlarmClock = this.options.clock): VcpuLocalApic {
+  addVcpu(
+    vcpu: InterruptTarget,
+    clock: AlarmClock = this.options.clock,
+    deadlineTimer?: DeadlineTimer,
+  ): VcpuLocalApic {
     const localApic = new VcpuLocalApic({
       vcpu,
       clock,
+      deadlineTimer,
       memory: this.options.memory,
       registerPage: this.options.pages.allocatePage(),
       externalInterrupts: this.localApics.length === 0 ? this.pic : undefined,

@@ -14,6 +14,7 @@ import type { PhysicalMemory } from '../../memory/physical-memory.js';
 import type { VcpuInterrupts } from '../contracts.js';
 import type { BusDevice } from '../io-bus.js';
 import { APIC_BASE, apicAddressOf, apicModeOf, DEFAULT_APIC_ADDRESS, isLegalApicBase } from './apic-base.js';
+import type { DeadlineTimer } from './deadline-timer.js';
 import type { PvEoi } from './pv-eoi.js';
 
 const REGISTER_ACCESS = operation('local APIC register access');
@@ -34,6 +35,8 @@ export interface InterruptTarget extends CostSink {
   /** INIT and start-up messages, by which application processors are started. */
   init?(): void;
   startup?(vector: number): void;
+  /** Added to the processor's time-stamp counter by the guest. */
+  tscOffset?(): bigint;
 }
 
 /** The 8259 pair, whose interrupts the boot processor takes. */
@@ -45,6 +48,8 @@ export interface ExternalInterrupts {
 export interface VcpuLocalApicOptions {
   readonly vcpu: InterruptTarget;
   readonly clock: AlarmClock;
+  /** Offers TSC-deadline mode, run by this. */
+  readonly deadlineTimer?: DeadlineTimer | undefined;
   /** Host memory that holds `registerPage`. */
   readonly memory: PhysicalMemory;
   /** A zeroed page for the task priority, which hardware with a TPR shadow reads and writes there. */
@@ -62,6 +67,7 @@ export class VcpuLocalApic implements VcpuInterrupts, BusDevice {
   readonly name = 'local APIC';
   readonly apic: LocalApic;
   readonly registerPage: HostPhysicalAddress;
+  readonly deadlineTimer: DeadlineTimer | undefined;
   private readonly vcpu: InterruptTarget;
   private readonly externalInterrupts: ExternalInterrupts | undefined;
   private apicBase: bigint;
@@ -74,6 +80,7 @@ export class VcpuLocalApic implements VcpuInterrupts, BusDevice {
     const { vcpu, clock, memory } = options;
     this.vcpu = vcpu;
     this.registerPage = options.registerPage;
+    this.deadlineTimer = options.deadlineTimer;
     this.externalInterrupts = options.externalInterrupts;
     const isBootProcessor = options.externalInterrupts !== undefined;
     this.apicBase = BigInt(DEFAULT_APIC_ADDRESS) | APIC_BASE.ENABLE | (isBootProcessor ? APIC_BASE.BSP : 0n);
@@ -84,6 +91,13 @@ export class VcpuLocalApic implements VcpuInterrupts, BusDevice {
       timerFrequency: APIC_TIMER_FREQUENCY,
       minimumTimerPeriod: Math.ceil(MINIMUM_PERIOD * clock.ticksPerSecond),
       virtualWire: isBootProcessor,
+      ...(options.deadlineTimer === undefined
+        ? {}
+        : {
+            tscDeadline: true,
+            deadlineClock: options.deadlineTimer,
+            timeOfTsc: (tsc) => Number(BigInt.asUintN(64, tsc) - BigInt.asIntN(64, vcpu.tscOffset?.() ?? 0n)),
+          }),
       taskPriorityStorage: {
         read: () => memory.read8(priority),
         write: (value) => memory.write32(priority, value),
@@ -140,6 +154,17 @@ export class VcpuLocalApic implements VcpuInterrupts, BusDevice {
   injectPendingTimer(): void {
     // What is merged with a request that still waits stays pending and is tried again (kvm_inject_apic_timer_irqs).
     if (this.timerPending && this.apic.deliverTimer()) this.timerPending = false;
+  }
+
+  readTscDeadline(): bigint | undefined {
+    return this.deadlineTimer === undefined ? undefined : this.apic.timer.deadline;
+  }
+  /** kvm_set_lapic_tscdeadline_msr: an expiry not yet taken is forgotten. */
+  writeTscDeadline(value: bigint): boolean {
+    if (this.deadlineTimer === undefined) return false;
+    this.timerPending = false;
+    this.apic.timer.deadline = value;
+    return true;
   }
 
   /** Offers the guest ends of interrupt through memory from now on. */
