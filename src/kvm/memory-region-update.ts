@@ -9,6 +9,10 @@ import { REQUEST } from './vcpu.js';
 import type { Vm } from './vm.js';
 
 const ARRAY_COPY = operation('slot array copy');
+/** Under the semaphore the array itself is changed; nobody reads it meanwhile. */
+const copyArray = (vm: Vm, costs: CostSink): void => {
+  if (vm.policies.slotsProtection !== 'rwsem') costs.charge(ARRAY_COPY);
+};
 
 /**
  * What a writer waits for between two steps: `readers`, that nobody uses an array published before (a grace period);
@@ -30,12 +34,12 @@ export function* updateMemoryRegion(
   const { memorySlots } = vm;
   memorySlots.check(region);
   if (memorySlots.slots[region.slot] !== undefined) {
-    costs.charge(ARRAY_COPY);
+    copyArray(vm, costs);
     memorySlots.invalidate(region.slot);
     yield 'readers';
     yield* flushShadow(vm, costs);
   }
-  costs.charge(ARRAY_COPY);
+  copyArray(vm, costs);
   memorySlots.setRegion(region);
   yield 'readers';
 }
