@@ -5,7 +5,7 @@ import { Command } from 'commander';
 import type { Experiment, ExperimentReport, Pace } from '../lab/index.js';
 import { CommandError } from './command-error.js';
 import { EXIT } from './exit-codes.js';
-import { readBytesIfPresent } from './files.js';
+import { readBytesIfPresent, writeWhole } from './files.js';
 import { output, talk } from './standard-streams.js';
 
 /** Names the shape of the JSON document; the number grows when a field changes its meaning or goes away. */
@@ -14,6 +14,7 @@ const LAB_SCHEMA = 'exitscope.lab/1';
 interface LabOptions {
   readonly json: boolean;
   readonly list: boolean;
+  readonly plot?: string;
 }
 
 interface Run {
@@ -32,11 +33,12 @@ export function labCommand(): Command {
     .argument('[experiment...]', 'only these, with the stages of their exits side by side')
     .option('-l, --list', 'only say which experiments there are', false)
     .option('-j, --json', 'print one JSON document', false)
+    .option('-p, --plot <file>', 'draw the scaling curves as an SVG picture')
     .addHelpText('after', '\nExample:\n  $ exitscope lab x2apic-eoi')
     .action(lab);
 }
 
-async function lab(names: string[], { json, list }: LabOptions): Promise<void> {
+async function lab(names: string[], { json, list, plot }: LabOptions): Promise<void> {
   const { EXPERIMENTS, writeList, writeRows, writeSections, writeSources, writeStages } = await import(
     '../lab/index.js'
   );
@@ -47,7 +49,10 @@ async function lab(names: string[], { json, list }: LabOptions): Promise<void> {
     else writeList(experiments, output.line);
     return;
   }
+  if (plot !== undefined && !experiments.some(({ curves }) => curves !== undefined))
+    throw new CommandError(EXIT.USAGE, `there are no curves to plot in ${names.join(', ')}`);
   const runs = await runAll(experiments);
+  if (plot !== undefined) await writePlot(plot, runs);
   if (json) {
     output.line(JSON.stringify({ schema: LAB_SCHEMA, experiments: runs.map(documentOf) }, undefined, 2));
     return;
@@ -67,6 +72,12 @@ async function lab(names: string[], { json, list }: LabOptions): Promise<void> {
       write(report, output.line);
     }
   }
+}
+
+async function writePlot(path: string, runs: readonly Run[]): Promise<void> {
+  const { mergedCurves, svgPlot } = await import('../lab/index.js');
+  const curves = mergedCurves(runs.flatMap(({ report }) => report.curves ?? []));
+  if (curves !== undefined) writeWhole(path, Buffer.from(svgPlot(curves)));
 }
 
 function chosen(experiments: readonly Experiment[], names: readonly string[]): readonly Experiment[] {

@@ -62,6 +62,14 @@ export const exitCount =
   (observation) =>
     exitsOf(observation, filter).length;
 
+/** Exits with one basic reason, by the books: also where single exits are not recorded. */
+export const countOf =
+  (basicReason: number): ReadOff =>
+  ({ result }) =>
+    result.vms
+      .flatMap(({ vcpus }) => vcpus)
+      .reduce((sum, { exitsByReason }) => sum + (exitsByReason.get(basicReason) ?? 0), 0);
+
 /** Exits of all vCPUs per second of virtual time. */
 export const exitsPerSecond: ReadOff = ({ result }) =>
   exitTotal(result) / (result.cycles / result.clockInHertz);
@@ -69,6 +77,18 @@ export const exitsPerSecond: ReadOff = ({ result }) =>
 function exitTotal({ vms }: Observation['result']): number {
   return vms.flatMap(({ vcpus }) => vcpus).reduce((sum, { exits }) => sum + exits, 0);
 }
+
+/** All exits per second from the first to the last exit of a kind: preparations and reports of the guest are left out. */
+export const exitsPerSecondBetween =
+  (filter: ExitFilter): ReadOff =>
+  (observation) => {
+    const times = exitsOf(observation, filter).map(({ time }) => time);
+    const [first, last] = [times[0], times.at(-1)];
+    if (first === undefined || last === undefined || last === first)
+      throw new ReadOffError('fewer than two exits of the kind that was to be measured');
+    const between = exitsOf(observation, ({ time }) => time >= first && time < last).length;
+    return between / ((last - first) / observation.result.clockInHertz);
+  };
 
 /** Time that a number of cycles takes on the modelled processor. */
 export const inNanoseconds =

@@ -6,7 +6,7 @@ import type { PublishedValue } from './arithmetic.js';
 import { type Figure, SECTIONS } from './experiment.js';
 import type { ExperimentReport, ReportRow, SetupReport } from './report.js';
 
-const WIDTH = { title: 46, number: 12, ratio: 9, change: 9, figure: 24, error: 9 } as const;
+const WIDTH = { title: 52, number: 12, ratio: 9, change: 9, figure: 24, error: 9 } as const;
 
 /** One table for each section that has experiments. */
 export function writeSections(reports: readonly ExperimentReport[], write: WriteLine): void {
@@ -61,8 +61,11 @@ export function formatNumber(value: number, digits: number): string {
   return sign + grouped(Number(whole)) + (fraction === undefined ? '' : `.${fraction}`);
 }
 
+/** Beyond this a percentage says less than the ratio beside it. */
+const LARGEST_PERCENTAGE = 1000;
+
 function percent(value: number | undefined): string {
-  if (value === undefined) return '';
+  if (value === undefined || Math.abs(value) >= LARGEST_PERCENTAGE) return '';
   const text = Math.abs(value).toFixed(1);
   const sign = Number(text) === 0 ? '' : value < 0 ? '-' : '+';
   return `${sign}${text}%`;

@@ -116,7 +116,7 @@ const heavyPortByEra: Experiment = {
   setups: Object.fromEntries(
     Object.entries(eras('pio-write', ['2.6.32', '2.6.35', '2.6.37', '3.x', '6.x'])).map(([era, setup]) => [
       era,
-      likeLinux(setup, { sameAsHost: true }),
+      likeLinux(setup, { msrs: 'host' }),
     ]),
   ),
   exit: heavyPort,

@@ -38,32 +38,44 @@ export function eras(program: string, names: readonly Era[]): Record<string, Set
   return Object.fromEntries(names.map((era) => [era, oneGuest(era, program, { era })]));
 }
 
-/** Syscall MSRs whose values a guest shares with a host that runs the same kernel. */
-const SYSCALL_MSRS = [MSR.STAR, MSR.LSTAR, MSR.CSTAR, MSR.SYSCALL_MASK] as const;
+/** Values of a guest's syscall MSRs: as after reset, as the host's (the same kernel runs there), or of another kernel. */
+export type SyscallMsrs = 'zero' | 'host' | 'other';
 
-/**
- * The guest's registers as those of a 64-bit Linux: SYSCALL enabled. With `sameAsHost` it is the kernel that the host
- * runs, whose MSRs have the same values.
- */
-export function likeLinux(setup: Setup, options: { readonly sameAsHost?: boolean } = {}): Setup {
+const ANOTHER_KERNEL: readonly (readonly [index: number, value: bigint])[] = [
+  [MSR.STAR, 0x0013_0008_0000_0000n],
+  [MSR.LSTAR, 0xffff_ffff_8200_0000n],
+  [MSR.CSTAR, 0xffff_ffff_8200_1000n],
+  [MSR.SYSCALL_MASK, 0x4_7700n],
+];
+
+export interface LinuxOptions {
+  /** Default `zero`. */
+  readonly msrs?: SyscallMsrs;
+  /** Number of the virtual machine that is meant; by default all of them. */
+  readonly only?: number;
+}
+
+/** The guest's registers as those of a 64-bit Linux: SYSCALL enabled, its MSRs set. */
+export function likeLinux(setup: Setup, { msrs = 'zero', only }: LinuxOptions = {}): Setup {
   return {
     ...setup,
     prepare: (scenario: Scenario) => {
       setup.prepare?.(scenario);
-      for (const vm of scenario.vms) enableSyscall(vm, options.sameAsHost === true);
+      for (const [number, vm] of scenario.vms.entries())
+        if (only === undefined || only === number) enableSyscall(vm, msrs);
     },
   };
 }
 
 /** KVM_SET_SREGS and KVM_SET_MSRS, before the guest runs. */
-function enableSyscall({ kvmVm, vcpus }: ScenarioMachine, sameAsHost: boolean): void {
+function enableSyscall({ kvmVm, vcpus }: ScenarioMachine, msrs: SyscallMsrs): void {
   for (const vcpu of vcpus) {
     const { general, special } = kvmVm.getRegisters(vcpu);
     kvmVm.setRegisters(vcpu, general, { ...special, efer: special.efer | EFER.SCE });
-    if (!sameAsHost) continue;
-    for (const index of SYSCALL_MSRS) {
+    if (msrs === 'zero') continue;
+    for (const [index, value] of ANOTHER_KERNEL) {
       const msr = vcpu.vmx.switchedMsr(index);
-      if (msr !== undefined) msr.guestValue = msr.hostValue;
+      if (msr !== undefined) msr.guestValue = msrs === 'host' ? msr.hostValue : value;
     }
   }
 }

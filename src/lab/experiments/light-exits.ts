@@ -1,0 +1,152 @@
+/** Light exits beside heavy ones, on the talk's processor and on its successors. */
+
+import type { CostModelName } from '../../host/cost/cost-models.js';
+import type { Era } from '../../kvm/policies.js';
+import type { PublishedValue } from '../arithmetic.js';
+import type { Experiment, RowDefinition } from '../experiment.js';
+import { both, exitCount, heavy, light, reason, typicalCycles } from '../read-off.js';
+import { likeLinux, oneGuest } from './setups.js';
+
+const HYPERCALL = reason('VMCALL');
+const EOI = both(reason('MSR_WRITE'), light);
+const PORT = both(reason('IO_INSTRUCTION'), heavy);
+
+const lightAndHeavy: Experiment = {
+  name: 'light-and-heavy',
+  section: 'Light and heavy exits',
+  title: 'An exit with nothing to do, and one that goes to user space',
+  setups: {
+    before: likeLinux(oneGuest('heavy', 'pio-write')),
+    after: oneGuest('light', 'hypercall'),
+    later: oneGuest('light, 2.6.35', 'hypercall', { era: '2.6.35' }),
+  },
+  exit: (exit) => PORT(exit) || HYPERCALL(exit),
+  rows: [
+    {
+      title: 'heavy: OUT to user space, 2.6.32',
+      unit: 'cycles',
+      after: null,
+      read: typicalCycles(PORT),
+      figure: {
+        of: 'before',
+        value: 10400,
+        source: 'talk, PIO timeline',
+        kind: 'predicted',
+        aimInPercent: 10,
+      },
+    },
+    {
+      title: 'light: VMCALL, 2.6.32 and 2.6.35',
+      unit: 'cycles',
+      before: 'after',
+      after: 'later',
+      read: typicalCycles(HYPERCALL),
+      figure: {
+        of: 'after',
+        value: 2000,
+        source: "SplitX, WIOV'11: direct cost of an exit, X5570 (Nehalem), Linux 2.6.34",
+        kind: 'predicted',
+      },
+    },
+  ],
+};
+
+const taskPriority: Experiment = {
+  name: 'task-priority',
+  section: 'Light and heavy exits',
+  title: 'The task priority, lowered and raised 256 times with nothing pending',
+  setups: { before: oneGuest('2.6.32', 'task-priority') },
+  rows: [
+    {
+      title: 'exits for MOV to CR8',
+      unit: 'exits',
+      read: exitCount((exit) => exit.reasonName === 'CR_ACCESS' || exit.reasonName === 'TPR_BELOW_THRESHOLD'),
+      figure: { of: 'before', value: 0, source: 'SDM Vol. 3C, 29.3: TPR shadow', kind: 'predicted' },
+    },
+  ],
+};
+
+const ERA_OF_THE_TALK: Era = '2.6.32';
+const BEFORE = 'talk-i7';
+
+function processorRow(
+  title: string,
+  after: CostModelName,
+  value: PublishedValue,
+  source: string,
+): RowDefinition {
+  return {
+    title,
+    unit: 'cycles',
+    before: BEFORE,
+    after,
+    read: typicalCycles(EOI),
+    figure: { of: 'saving', value, source, kind: 'predicted', aimInPercent: 10 },
+  };
+}
+
+const processors: Experiment = {
+  name: 'processors',
+  section: 'Other processors',
+  title: 'The x2APIC end of interrupt on the successors of Nehalem: only the hardware round trip differs',
+  setups: Object.fromEntries(
+    (['talk-i7', 'westmere', 'sandy-bridge'] as const).map((costModel) => [
+      costModel,
+      oneGuest(costModel, 'eoi-x2apic', { costModel, era: ERA_OF_THE_TALK }),
+    ]),
+  ),
+  exit: EOI,
+  rows: [
+    processorRow('Westmere', 'westmere', 248, "Agesen et al., USENIX ATC'12, Table 1: 1,009 less 761"),
+    processorRow(
+      'Sandy Bridge',
+      'sandy-bridge',
+      225,
+      "Agesen et al., USENIX ATC'12, Table 1: 1,009 less 784",
+    ),
+  ],
+};
+
+/** Recalled tables: bands, not points. */
+const sandyBridge: Experiment = {
+  name: 'sandy-bridge-2012',
+  section: 'Other processors',
+  title: 'Light exits of a Sandy Bridge host of 2012 to 2014',
+  setups: {
+    before: oneGuest('VMCALL', 'hypercall', { costModel: 'sandy-bridge', era: '3.x' }),
+    eoi: oneGuest('EOI', 'eoi-xapic', { costModel: 'sandy-bridge', era: '3.x' }),
+  },
+  exit: (exit) => HYPERCALL(exit) || exit.reasonName === 'APIC_ACCESS',
+  rows: [
+    {
+      title: 'hypercall',
+      unit: 'cycles',
+      after: null,
+      read: typicalCycles(HYPERCALL),
+      figure: {
+        of: 'before',
+        value: { from: 1300, to: 1638 },
+        source:
+          "ISCA'16 ARM virtualization, Table II, E5-2450, and ASPLOS'14 KVM/ARM, Table 3 (recalled); about 1,600 in commit b2da15ac26a0",
+        kind: 'predicted',
+        aimInPercent: 10,
+      },
+    },
+    {
+      title: 'end of interrupt',
+      unit: 'cycles',
+      before: 'eoi',
+      after: null,
+      read: typicalCycles(reason('APIC_ACCESS')),
+      figure: {
+        of: 'before',
+        value: { from: 1556, to: 2384 },
+        source: "ISCA'16, Table II: virtual EOI; ASPLOS'14, Table 3: EOI and ACK (recalled)",
+        kind: 'predicted',
+        aimInPercent: 10,
+      },
+    },
+  ],
+};
+
+export const LIGHT_EXITS: readonly Experiment[] = [lightAndHeavy, taskPriority, processors, sandyBridge];
