@@ -6,9 +6,9 @@ import { Instruction } from '../instruction-set/index.js';
 import { PAGE_SIZE } from '../memory/addresses.js';
 import { GuestFault, VmExitSignal } from '../processor/core.js';
 import type { Processor } from '../processor/processor.js';
+import type { InstructionObserver } from '../processor/run.js';
 import { STATE } from '../processor/state/layout.js';
 import type { ProcessorState } from '../processor/state/processor-state.js';
-import type { InstructionObserver } from '../processor/step-loop.js';
 import type { InstructionRecord, RegisterChange } from '../trace/events.js';
 
 interface WatchedRegister {

@@ -26,16 +26,11 @@ import { codeSizeOf, executionMode, PagingMode } from './execution-mode.js';
 import { type LinearAccessContext, PagedLinearMemory } from './paging/linear-memory.js';
 import { type Walk, walkPageTables } from './paging/page-walk.js';
 import { TranslationBuffer } from './paging/translation-buffer.js';
+import type { InstructionObserver, RunLimits, Stop } from './run.js';
 import { checkedLinearAddress, effectiveAddress } from './segmentation/segment-address.js';
 import { STATE } from './state/layout.js';
 import { ProcessorState } from './state/processor-state.js';
-import {
-  type InstructionObserver,
-  type LoopOwner,
-  type RunLimits,
-  StepLoop,
-  type Stop,
-} from './step-loop.js';
+import { type LoopOwner, StepLoop } from './step-loop.js';
 
 /** What the machine gives a processor. */
 export interface ProcessorEnvironment {

@@ -14,30 +14,8 @@ import { EXIT, RECORD } from './engine/records.js';
 import { UnimplementedFeatureError, UnimplementedInstructionError } from './errors.js';
 import { DELIVERY, type Delivery, deliverInterrupt, raiseFault } from './events/delivery.js';
 import { DR6 } from './events/event.js';
+import type { InstructionObserver, RunLimits, Stop, StopKind } from './run.js';
 import { STATE } from './state/layout.js';
-
-/** How long a run may last. The first bound that is reached ends it at an instruction boundary. */
-export interface RunLimits {
-  /** The run ends at the first boundary at which at least so many cycles have passed. */
-  readonly cycles: number;
-  /** The run ends when exactly so many instructions have retired. */
-  readonly instructions: number;
-}
-
-export type StopKind =
-  /** A limit was reached. */
-  | 'budget'
-  /** A VM exit took place: the processor is in root operation. */
-  | 'vm-exit'
-  /** HLT outside of interception: waiting for an interrupt. */
-  | 'halt'
-  /** Triple fault outside of VMX non-root operation. */
-  | 'shutdown';
-
-/** Why a run ended. */
-export interface Stop {
-  readonly kind: StopKind;
-}
 
 const STOPS: Readonly<Record<StopKind, Stop>> = {
   budget: { kind: 'budget' },
@@ -45,14 +23,6 @@ const STOPS: Readonly<Record<StopKind, Stop>> = {
   halt: { kind: 'halt' },
   shutdown: { kind: 'shutdown' },
 };
-
-/** Watches each instruction; while there is one, execution goes instruction by instruction. */
-export interface InstructionObserver {
-  /** The instruction at RIP is about to run. */
-  before(): void;
-  /** It has run (`completed`), or was abandoned by a fault, a VM exit or between iterations of a repeated one. */
-  after(completed: boolean): void;
-}
 
 /** What the loop needs of its processor beyond `ProcessorCore`. */
 export interface LoopOwner extends ProcessorCore {

@@ -7,9 +7,9 @@ import { SEMANTICS } from '../semantics/index.js';
 import { SEGMENT_FIELD, SEGMENT_STRIDE, STATE } from '../state/layout.js';
 import { systemInstructionFor } from '../system/index.js';
 import type { Block, CodeCache } from './code-cache.js';
-import { registerOffset } from './handler-context.js';
 import type { Handler, HandlerTable } from './handler-table.js';
 import { BLOCK_HEADER, BLOCK_HEADER_SIZE, RECORD, RECORD_SIZE } from './records.js';
+import { registerOffset } from './register-offset.js';
 import { effectiveSegment, type LinkKind, shapeOf } from './shape.js';
 
 const MAXIMUM_INSTRUCTIONS = 32;

@@ -4,11 +4,11 @@ import type { I32, I64 } from '../../wasm/expression.js';
 import { type FunctionBuilder, load32, load64 } from '../../wasm/function-builder.js';
 import { STATE } from '../state/layout.js';
 import { JUMP_CACHE_ENTRIES, JUMP_CACHE_ENTRY, JUMP_CACHE_ENTRY_SIZE } from './address-plan.js';
+import { HANDLER_TYPE } from './handler-module.js';
 import { leaveWith } from './leave.js';
 import { BLOCK_HEADER, EXIT, RECORD, RECORD_SIZE } from './records.js';
 import type { LinkKind } from './shape.js';
 
-const HANDLER_TYPE_INDEX = 0;
 /** Set when either half of a budget has become negative. */
 const EXHAUSTED = -0x7fffffff80000000n;
 
@@ -26,7 +26,7 @@ export class BlockLinks {
   /** Tail call to the handler of the next record of the block. */
   nextRecord(): void {
     this.builder.returnCallIndirect(
-      HANDLER_TYPE_INDEX,
+      HANDLER_TYPE,
       [this.record.add(RECORD_SIZE), this.processor],
       load32(this.record, RECORD_SIZE + RECORD.HANDLER),
     );
@@ -35,7 +35,7 @@ export class BlockLinks {
   /** Tail call to the same record again. */
   sameRecord(): void {
     this.builder.returnCallIndirect(
-      HANDLER_TYPE_INDEX,
+      HANDLER_TYPE,
       [this.record, this.processor],
       load32(this.record, RECORD.HANDLER),
     );
@@ -86,7 +86,7 @@ export class BlockLinks {
       this.leave(EXIT.BUDGET);
     });
     builder.store64(processor, STATE.BUDGET, budget);
-    builder.returnCallIndirect(HANDLER_TYPE_INDEX, [target, processor], load32(target, RECORD.HANDLER));
+    builder.returnCallIndirect(HANDLER_TYPE, [target, processor], load32(target, RECORD.HANDLER));
   }
 
   private leave(reason: number): void {

@@ -3,7 +3,7 @@
  * WebAssembly function (record, processor) that ends by a tail call to the next record's handler or by leaving.
  */
 
-import { HIGH_BYTE_REGISTER_BASE, SEGMENT } from '../../architecture/registers.js';
+import { SEGMENT } from '../../architecture/registers.js';
 import { VECTOR } from '../../architecture/vectors.js';
 import type { OperandForm } from '../../instruction-set/encoding.js';
 import { type I32, type I64, i32, i64 } from '../../wasm/expression.js';
@@ -18,26 +18,13 @@ import {
 import type { MemoryReference, SemanticsContext, Variable, Width } from '../semantics/context.js';
 import { SEGMENT_FIELD, SEGMENT_STRIDE, STATE } from '../state/layout.js';
 import { BlockLinks } from './block-links.js';
+import { DIVIDE } from './handler-module.js';
 import { LazyFlags } from './lazy-flags.js';
 import { leaveWith } from './leave.js';
 import { MemoryAccess } from './memory-access.js';
 import { ACCESS_SEGMENT, EXIT, RECORD } from './records.js';
+import { registerOffset } from './register-offset.js';
 import type { Shape } from './shape.js';
-
-/** Function types and imports shared by all handler modules, in this order. */
-export const HANDLER_TYPES = [
-  { parameters: ['i32', 'i32'], results: [] },
-  { parameters: ['i32', 'i32', 'i64', 'i32'], results: ['i32'] },
-  { parameters: ['i32', 'i32'], results: ['i32'] },
-  { parameters: ['i32', 'i64', 'i64', 'i64'], results: ['i64'] },
-] as const;
-export const HANDLER_TYPE = 0;
-export const IMPORTS = [
-  { name: 'access', type: 1 },
-  { name: 'commit', type: 2 },
-  { name: 'divide', type: 3 },
-] as const;
-const DIVIDE = 2;
 
 const RECORD_PARAMETER = 0;
 const PROCESSOR_PARAMETER = 1;
@@ -343,11 +330,4 @@ export class HandlerContext implements SemanticsContext {
     const base = STATE.SEGMENTS + segment * SEGMENT_STRIDE + SEGMENT_FIELD.BASE;
     return truncated.add(load64(this.processor, base));
   }
-}
-
-/** Offset of a register in the processor block; 8-bit registers 16–19 are the high bytes. */
-export function registerOffset(register: number, width: number): number {
-  if (width === 8 && register >= HIGH_BYTE_REGISTER_BASE)
-    return STATE.GPR + (register - HIGH_BYTE_REGISTER_BASE) * 8 + 1;
-  return STATE.GPR + register * 8;
 }

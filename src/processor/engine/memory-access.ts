@@ -9,10 +9,9 @@ import { call32, type FunctionBuilder, load32, load64 } from '../../wasm/functio
 import type { MemoryReference } from '../semantics/context.js';
 import { PROCESSOR_BLOCK_SIZE, READ_BOUNCES, STATE, WRITE_BOUNCES } from '../state/layout.js';
 import { TLB_ENTRIES, TLB_ENTRY, TLB_ENTRY_SIZE } from './address-plan.js';
+import { ACCESS, COMMIT } from './handler-module.js';
 import { ACCESS_KIND, type AccessSegment } from './records.js';
 
-const ACCESS = 0;
-const COMMIT = 1;
 const PAGE_MASK = -4096n;
 /** linear >> 7 leaves the page number times the entry size. */
 const PAGE_TO_ENTRY_SHIFT = BigInt(12 - Math.log2(TLB_ENTRY_SIZE));
