@@ -65,7 +65,8 @@ export function bootHostCpu(cpu: PhysicalCpu): void {
   };
   segment(SEGMENT.CS, HOST_SELECTOR.KERNEL_CODE, CODE_64);
   segment(SEGMENT.SS, HOST_SELECTOR.KERNEL_DATA, DATA);
-  for (const number of [SEGMENT.DS, SEGMENT.ES]) segment(number, HOST_SELECTOR.USER_DATA, DATA | 0x60);
+  // As threads with 64-bit code have them.
+  for (const number of [SEGMENT.DS, SEGMENT.ES]) segment(number, 0, DATA | 0x60);
   for (const number of [SEGMENT.FS, SEGMENT.GS]) segment(number, 0, DATA);
   segment(SEGMENT.LDTR, 0, UNUSABLE);
   segment(SEGMENT.TR, HOST_SELECTOR.TSS, BUSY_TSS);

@@ -31,6 +31,10 @@ export function saveHostState(vcpu: Vcpu): void {
   vmx.hostStateSaved = true;
   vmx.hostLdtSelector = cpu.sldt();
   vmx.gsOrLdtReloadNeeded = vmx.hostLdtSelector !== 0;
+  if (vcpu.vm.policies.userSegments === 'host-switch') {
+    vmx.hostDsSelector = cpu.readSegment(SEGMENT.DS);
+    vmx.hostEsSelector = cpu.readSegment(SEGMENT.ES);
+  }
   vmx.hostFsSelector = cpu.readSegment(SEGMENT.FS);
   vmx.fsReloadNeeded = (vmx.hostFsSelector & RPL_AND_TI) !== 0;
   cpu.vmwriteNumber(VMCS.HOST_FS_SELECTOR, vmx.fsReloadNeeded ? 0 : vmx.hostFsSelector);
@@ -54,6 +58,10 @@ export function loadHostState(vcpu: Vcpu): void {
   switching.saveGuestFirst(vcpu);
   if (vmx.gsOrLdtReloadNeeded) reloadLdtAndGs(vcpu);
   if (vmx.fsReloadNeeded) reloadFs(vcpu);
+  if (vcpu.vm.policies.userSegments === 'host-switch' && (vmx.hostDsSelector | vmx.hostEsSelector) !== 0) {
+    cpu.loadSegment(SEGMENT.DS, vmx.hostDsSelector);
+    cpu.loadSegment(SEGMENT.ES, vmx.hostEsSelector);
+  }
   cpu.ltr();
   switching.toHost(vcpu);
   if (vcpu.vm.policies.hostCr0 === 'once') correctTaskSwitched(vcpu);

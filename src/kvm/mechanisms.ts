@@ -164,6 +164,24 @@ export const MECHANISMS = [
     ],
   },
   {
+    name: 'userSegments',
+    title: 'DS and ES of the host, which a VM exit can not load with a selector of user mode',
+    alternatives: [
+      {
+        name: 'every-exit',
+        explanation:
+          'Both are loaded with the user data selector right after each exit, about 70 cycles of a light one.',
+        source: 'vmx_vcpu_run of 2.6.32',
+      },
+      {
+        name: 'host-switch',
+        explanation:
+          'They stay null until the host gets its state back, and are loaded then if they were anything else. Threads with 64-bit code have null selectors.',
+        source: 'b2da15ac26a0',
+      },
+    ],
+  },
+  {
     name: 'eventInjection',
     title: 'When interrupts and exceptions for the guest are looked for',
     alternatives: [

@@ -18,6 +18,7 @@ export const IMPLEMENTED: { readonly [M in Mechanism]: readonly Policies[M][] } 
   hostFpu: ['unconditional', 'unlazy-as-shipped', 'unlazy-as-intended', 'eager'],
   hostCr0: ['every-entry', 'once'],
   vmcsTraffic: ['2.6.32', '2.6.35', '2.6.37', 'on-demand'],
+  userSegments: ['every-exit', 'host-switch'],
   eventInjection: ['every-entry', 'on-request'],
   portOutput: ['exit-qualification', 'fast-path'],
   busSearch: ['linear', 'sorted'],
@@ -41,6 +42,7 @@ const LINUX_2_6_32: Policies = {
   hostFpu: 'unconditional',
   hostCr0: 'every-entry',
   vmcsTraffic: '2.6.32',
+  userSegments: 'every-exit',
   eventInjection: 'every-entry',
   portOutput: 'exit-qualification',
   busSearch: 'linear',
@@ -74,6 +76,7 @@ const LINUX_2_6_37: Policies = inEra(LINUX_2_6_35, {
 const LINUX_3: Policies = inEra(LINUX_2_6_37, {
   taskSwitchedFlag: 'guest-owned-counted',
   hostFpu: 'unlazy-as-intended',
+  userSegments: 'host-switch',
   busSearch: 'sorted',
   busCapacity: '1000',
   apicAccess: 'fast-eoi',

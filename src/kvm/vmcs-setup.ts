@@ -62,8 +62,10 @@ export function setupVmcs(vcpu: Vcpu, apic: ApicPages): void {
   cpu.vmwrite(VMCS.HOST_CR3, cpu.readCr3());
   write(VMCS.HOST_CS_SELECTOR, HOST_SELECTOR.KERNEL_CODE);
   // RPL 0 selectors; the user data selector is reloaded by hand after each exit.
-  for (const field of [VMCS.HOST_DS_SELECTOR, VMCS.HOST_ES_SELECTOR, VMCS.HOST_SS_SELECTOR])
-    write(field, HOST_SELECTOR.KERNEL_DATA);
+  const dataSelector = vm.policies.userSegments === 'every-exit' ? HOST_SELECTOR.KERNEL_DATA : 0;
+  write(VMCS.HOST_DS_SELECTOR, dataSelector);
+  write(VMCS.HOST_ES_SELECTOR, dataSelector);
+  write(VMCS.HOST_SS_SELECTOR, HOST_SELECTOR.KERNEL_DATA);
   write(VMCS.HOST_TR_SELECTOR, HOST_SELECTOR.TSS);
   cpu.vmwrite(VMCS.HOST_IDTR_BASE, cpu.interruptTableBase());
   cpu.vmwrite(VMCS.HOST_RIP, VM_EXIT_ENTRY_POINT);

@@ -24,6 +24,8 @@ export class VmxState {
   exitReason = 0;
   exitInterruptionInformation = 0;
   idtVectoringInformation = 0;
+  /** TSC offset at the last exit, low word first. */
+  readonly tscOffsetWords = new Int32Array(2);
   /** RSP that the VMCS holds for the host is right. */
   hostStackKnown = false;
   /** The vCPU was in user space since it last entered the guest: the run loop's data are out of the caches. */
@@ -39,6 +41,8 @@ export class VmxState {
   /** Guest values are in FS, GS, KERNEL_GS_BASE and the syscall MSRs (host_state.loaded). */
   hostStateSaved = false;
   hostLdtSelector = 0;
+  hostDsSelector = 0;
+  hostEsSelector = 0;
   hostFsSelector = 0;
   hostGsSelector = 0;
   fsReloadNeeded = false;

@@ -61,8 +61,10 @@ export function afterExit(vcpu: Vcpu): void {
   cpu.readCr2(vcpu.cr2Words);
   vcpu.forgetCachedRegisters();
   vmx.idtVectoringInformation = cpu.vmreadNumber(VMCS.IDT_VECTORING_INFORMATION);
-  cpu.loadSegment(SEGMENT.DS, HOST_SELECTOR.USER_DATA);
-  cpu.loadSegment(SEGMENT.ES, HOST_SELECTOR.USER_DATA);
+  if (vcpu.vm.policies.userSegments === 'every-exit') {
+    cpu.loadSegment(SEGMENT.DS, HOST_SELECTOR.USER_DATA);
+    cpu.loadSegment(SEGMENT.ES, HOST_SELECTOR.USER_DATA);
+  }
   vmx.exitReason = cpu.vmreadNumber(VMCS.EXIT_REASON);
   const { vmcsTraffic } = vcpu.vm.policies;
   if (
@@ -75,6 +77,6 @@ export function afterExit(vcpu: Vcpu): void {
   // last_guest_tsc, which the guest's clock is checked against.
   if (vmcsTraffic === '2.6.37') {
     cpu.rdtsc();
-    cpu.vmread(VMCS.TSC_OFFSET);
+    cpu.vmreadWords(VMCS.TSC_OFFSET, vmx.tscOffsetWords);
   }
 }

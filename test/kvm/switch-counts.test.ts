@@ -5,11 +5,14 @@
 
 import { describe, expect, it } from 'vitest';
 import { CR0, EFER } from '../../src/architecture/control-registers.js';
+import { SEGMENT } from '../../src/architecture/registers.js';
 import { operation } from '../../src/host/cost/operations.js';
 import { STAGE, STAGE_NAMES, type Stage } from '../../src/host/stages.js';
 import { activateFpu, deactivateFpu } from '../../src/kvm/fpu.js';
 import { ERAS, type Era, type Policies } from '../../src/kvm/policies.js';
+import { createScenario } from '../../src/machine/scenario/scenario.js';
 import type { ExitRecord } from '../../src/trace/events.js';
+import { guest } from '../machine/scenario/guests.js';
 import { createKvmMachine, type KvmMachine, type KvmMachineOptions } from './kvm-machine.js';
 
 const IO_INSTRUCTION = 30;
@@ -85,6 +88,30 @@ describe('a light exit for OUT to a device in the kernel', () => {
   it('2.6.37: nine reads, and RIP written', () => {
     // With the interruption information and the TSC offset.
     expect(light('2.6.37')).toEqual({ VMREAD: 9, VMWRITE: 1 });
+  });
+
+  it('3.x no longer reloads DS and ES', () => {
+    const loads = (era: Era): number =>
+      exitsOf({ code: 'out 0x20, al\nhlt', era }, IO_INSTRUCTION)[0]!
+        .stages.flatMap(({ operations }) => operations)
+        .filter(({ name }) => name === 'load segment register')
+        .reduce((sum, { count }) => sum + count, 0);
+    expect(loads('2.6.37')).toBe(2);
+    expect(loads('3.x')).toBe(0);
+    // A VM that leaves user selectors in them makes the next one put them back.
+    const image = guest('mov ebx, 50\nagain: out 0xb0, al\ndec ebx\njnz again\nxor eax, eax\nout 0xf4, al');
+    const scenario = createScenario({
+      vms: (['every-exit', 'host-switch'] as const).map((userSegments) => ({
+        image,
+        memoryBytes: 4 * 2 ** 20,
+        placement: [0],
+        policies: { userSegments },
+      })),
+      timeSliceInCycles: 100_000,
+    });
+    scenario.run();
+    const { state } = scenario.host.cpus[0]!.cpu.processor;
+    expect([state.segment(SEGMENT.DS).selector, state.segment(SEGMENT.ES).selector]).toEqual([0x2b, 0x2b]);
   });
 
   it('6.x: neither CR3 nor the interruption information is read', () => {
