@@ -18,6 +18,7 @@ import { type IoEventFdRequest, IoEventFds } from './ioeventfd.js';
 import { DEFAULT_APIC_ADDRESS } from './irqchip/apic-base.js';
 import { DeadlineTimer } from './irqchip/deadline-timer.js';
 import { InKernelIrqchip } from './irqchip/in-kernel-irqchip.js';
+import { createIrqRoutingProtection } from './irqchip/irq-routing-protection.js';
 import { PvEoi } from './irqchip/pv-eoi.js';
 import { type MemoryRegion, MemorySlots } from './memory-slots.js';
 import { MmioPath } from './mmio.js';
@@ -99,6 +100,7 @@ export class KvmVm {
       pages: host.pages,
       pioBus,
       mmioBus,
+      routingProtection: createIrqRoutingProtection(host, policies.irqRouting),
     });
     this.ioEventFds = new IoEventFds(
       { port: pioBus, memory: mmioBus, fastMemory: fastMmioBus },

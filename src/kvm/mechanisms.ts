@@ -63,6 +63,24 @@ export const MECHANISMS = [
     ],
   },
   {
+    name: 'irqRouting',
+    title: 'What protects the interrupt routing table while an interrupt is raised',
+    alternatives: [
+      {
+        name: 'irq-lock',
+        explanation:
+          'One lock per VM, from the look-up until all chips have taken the interrupt. Every interrupt that a device raises writes its cache line, and they come one after the other.',
+        source: 'kvm->irq_lock of 2.6.32',
+      },
+      {
+        name: 'rcu',
+        explanation:
+          'A reader copies the matching entries inside an RCU section and raises the pins outside of it. A new table costs its writer one grace period of the scheduler’s RCU.',
+        source: 'kvm_set_irq of 2.6.37, "SRCU" of the talk',
+      },
+    ],
+  },
+  {
     name: 'taskSwitchedFlag',
     title: "Who owns the guest's CR0.TS, by which guest kernels switch FPU state lazily",
     alternatives: [

@@ -14,6 +14,7 @@ export { MECHANISMS, type Mechanism, type Policies } from './mechanisms.js';
 export const IMPLEMENTED: { readonly [M in Mechanism]: readonly Policies[M][] } = {
   syscallMsrs: ['eager', 'shared'],
   slotsProtection: ['rwsem', 'srcu', 'srcu-expedited'],
+  irqRouting: ['irq-lock', 'rcu'],
   taskSwitchedFlag: ['trapped', 'guest-owned', 'guest-owned-counted'],
   hostFpu: ['unconditional', 'unlazy-as-shipped', 'unlazy-as-intended', 'eager'],
   hostCr0: ['every-entry', 'once'],
@@ -38,6 +39,7 @@ export const IMPLEMENTED: { readonly [M in Mechanism]: readonly Policies[M][] } 
 const LINUX_2_6_32: Policies = {
   syscallMsrs: 'eager',
   slotsProtection: 'rwsem',
+  irqRouting: 'irq-lock',
   taskSwitchedFlag: 'trapped',
   hostFpu: 'unconditional',
   hostCr0: 'every-entry',
@@ -62,6 +64,7 @@ const LINUX_2_6_32: Policies = {
 const LINUX_2_6_35: Policies = inEra(LINUX_2_6_32, {
   syscallMsrs: 'shared',
   slotsProtection: 'srcu-expedited',
+  irqRouting: 'rcu',
   taskSwitchedFlag: 'guest-owned',
   vmcsTraffic: '2.6.35',
   portOutput: 'fast-path',

@@ -13,7 +13,8 @@ import { deviceAt } from '../device-at.js';
 import type { IoBus } from '../io-bus.js';
 import type { PageAllocator } from '../mmu/extended-page-tables.js';
 import type { DeadlineTimer } from './deadline-timer.js';
-import { IrqRouting } from './irq-routing.js';
+import { DEFAULT_ROUTING, IrqRouting } from './irq-routing.js';
+import type { IrqRoutingProtection } from './irq-routing-protection.js';
 import { type InterruptTarget, VcpuLocalApic } from './vcpu-local-apic.js';
 
 /** Where the chips are in a PC's address spaces. */
@@ -35,6 +36,8 @@ export interface InKernelIrqchipOptions {
   readonly pages: PageAllocator;
   readonly pioBus: IoBus;
   readonly mmioBus: IoBus;
+  /** Left out where nothing runs beside the caller. */
+  readonly routingProtection?: IrqRoutingProtection;
 }
 
 export class InKernelIrqchip {
@@ -52,10 +55,14 @@ export class InKernelIrqchip {
       set: (level) => this.localApics[0]?.apic.setLint(0, level),
     });
     this.ioApic = new IoApic((message) => this.deliver(message, undefined));
-    this.routing = new IrqRouting(({ chip, pin }, level) => {
-      if (chip === 'PIC') this.pic.setPin(pin, level);
-      else this.ioApic.setPin(pin, level);
-    });
+    this.routing = new IrqRouting(
+      ({ chip, pin }, level) => {
+        if (chip === 'PIC') this.pic.setPin(pin, level);
+        else this.ioApic.setPin(pin, level);
+      },
+      DEFAULT_ROUTING,
+      options.routingProtection,
+    );
     this.timer = new ProgrammableIntervalTimer({
       clock: options.clock,
       interruptLine: { set: (level) => this.routing.setIrq('timer', TIMER_GSI, level) },

@@ -1,5 +1,9 @@
 /** Which pins of the interrupt controllers a global system interrupt is wired to (virt/kvm/irq_comm.c). */
 
+import type { HostThread, ThreadRequest } from '../../host/host-thread.js';
+import { HostInvariantError } from '../../host/user-mode.js';
+import type { IrqRoutingProtection } from './irq-routing-protection.js';
+
 export interface IrqRoute {
   readonly gsi: number;
   readonly chip: 'PIC' | 'IO-APIC';
@@ -15,21 +19,39 @@ export const DEFAULT_ROUTING: readonly IrqRoute[] = [
   ...Array.from({ length: IO_APIC_PINS }, (_, pin): IrqRoute => ({ gsi: pin, chip: 'IO-APIC', pin })),
 ];
 
+interface RoutingTable {
+  readonly byGsi: ReadonlyMap<number, readonly IrqRoute[]>;
+  /** Replaced, and nobody may use it any more. */
+  freed: boolean;
+}
+
 /** Lines shared by several sources are asserted while any of them asserts (irq_states, a wired OR). */
 export class IrqRouting {
-  private routes: ReadonlyMap<number, readonly IrqRoute[]> = new Map();
+  private table: RoutingTable = { byGsi: new Map(), freed: false };
   private readonly asserted = new Map<number, Set<string>>();
   private readonly setPin: (route: IrqRoute, level: boolean) => void;
+  private readonly protection: IrqRoutingProtection | undefined;
 
+  /** @param protection undefined where nothing else runs */
   constructor(
     setPin: (route: IrqRoute, level: boolean) => void,
     routes: readonly IrqRoute[] = DEFAULT_ROUTING,
+    protection?: IrqRoutingProtection,
   ) {
     this.setPin = setPin;
+    this.protection = protection;
     this.replace(routes);
   }
 
-  /** Publishes a new table (KVM_SET_GSI_ROUTING). */
+  /** KVM_SET_GSI_ROUTING while the VM runs: returns when the old table is free. */
+  *update(thread: HostThread, routes: readonly IrqRoute[]): Generator<ThreadRequest, undefined, void> {
+    const old = this.table;
+    yield* this.protection?.update(thread, () => this.replace(routes)) ?? [];
+    old.freed = true;
+    return undefined;
+  }
+
+  /** Publishes a new table, before the VM runs. */
   replace(routes: readonly IrqRoute[]): void {
     const byGsi = new Map<number, IrqRoute[]>();
     for (const route of routes) {
@@ -37,7 +59,7 @@ export class IrqRouting {
       if (wired === undefined) byGsi.set(route.gsi, [route]);
       else wired.push(route);
     }
-    this.routes = byGsi;
+    this.table = { byGsi, freed: false };
   }
 
   /**
@@ -52,6 +74,13 @@ export class IrqRouting {
     }
     if (level) sources.add(source);
     else sources.delete(source);
-    for (const route of this.routes.get(gsi) ?? []) this.setPin(route, sources.size > 0);
+    const { protection } = this;
+    protection?.beginDelivery();
+    protection?.beginLookUp();
+    if (this.table.freed) throw new HostInvariantError('the interrupt routing table', 'freed', 'in use');
+    const routes = this.table.byGsi.get(gsi) ?? [];
+    protection?.endLookUp();
+    for (const route of routes) this.setPin(route, sources.size > 0);
+    protection?.endDelivery();
   }
 }
