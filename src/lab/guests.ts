@@ -1,5 +1,7 @@
 /** Guests that are of use to experiments only: a loop each, without output. */
 
+import { MEMORY_GUESTS } from './memory-guests.js';
+
 const program = (code: string): string => `bits 64\norg 0x100000\n${code}\ncli\nhlt\n`;
 
 export const LAB_GUESTS: Readonly<Record<string, string>> = {
@@ -70,4 +72,6 @@ hammer: mov     ecx, WRITES
 .next:  out     0x80, al
         dec     ecx
         jnz     .next`),
+
+  ...Object.fromEntries(Object.entries(MEMORY_GUESTS).map(([name, code]) => [name, program(code)])),
 };

@@ -2,10 +2,12 @@
 
 import { type Experiment, SECTIONS } from '../experiment.js';
 import { DEVICE_SEARCH } from './device-search.js';
+import { DOORBELLS } from './doorbells.js';
 import { EMULATION } from './emulation.js';
 import { END_OF_INTERRUPT } from './end-of-interrupt.js';
 import { FPU_SWITCHING } from './fpu-switching.js';
 import { LIGHT_EXITS } from './light-exits.js';
+import { MEMORY_SLOTS } from './memory-slots.js';
 import { MSR_SWITCHING } from './msr-switching.js';
 import { PORT_IO } from './port-io.js';
 import { SCALING } from './scaling.js';
@@ -15,7 +17,9 @@ export const EXPERIMENTS: readonly Experiment[] = [
   ...LIGHT_EXITS,
   ...END_OF_INTERRUPT,
   ...SCALING,
+  ...MEMORY_SLOTS,
   ...DEVICE_SEARCH,
+  ...DOORBELLS,
   ...MSR_SWITCHING,
   ...FPU_SWITCHING,
   ...EMULATION,
