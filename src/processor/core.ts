@@ -148,6 +148,18 @@ export interface Intercepts {
   externalInterrupt(source: InterruptSource): boolean;
   /** True when external interrupts cause exits whatever RFLAGS.IF is. */
   readonly externalInterruptExiting: boolean;
+  /** A virtual interrupt is delivered when RFLAGS.IF = 1 and nothing blocks it (virtual-interrupt delivery). */
+  readonly virtualInterruptPending?: boolean;
+  /** Moves it into service. @returns its vector */
+  takeVirtualInterrupt?(): number;
+  /** x2APIC registers that are virtualized: undefined and 'no' for all others. */
+  readVirtualMsr?(index: number): bigint | undefined;
+  writeVirtualMsr?(instruction: Instruction, index: number, value: bigint): 'no' | 'done' | 'exited';
+  /** The instruction that is executed has written to the virtual-APIC page: `completeApicWrite` is due behind it. */
+  readonly apicWritePending?: boolean;
+  completeApicWrite?(): boolean;
+  /** The instruction did not complete. */
+  abandonApicWrite?(): void;
   /** Time-stamp counter at which the VMX-preemption timer expires; infinite while it is not active. */
   readonly preemptionDeadline?: number;
   /** Asked at the first instruction boundary from then on, whatever is blocked. */

@@ -100,6 +100,7 @@ export class Processor implements LoopOwner, EngineClient, LinearAccessContext {
       this.buffer,
       (linear, access, stack, out) => walkPageTables(this, linear, access, this.userMode, stack, out),
       () => this.userMode,
+      () => this.intercepts?.apicWritePending === true,
     );
     this.caches = {
       flushAll: () => this.buffer.flush(),
@@ -175,7 +176,8 @@ export class Processor implements LoopOwner, EngineClient, LinearAccessContext {
   commit(_record: number): number {
     const { generation } = this.engine.cache;
     this.slowPath.commit();
-    return this.engine.cache.generation === generation ? 0 : 1;
+    // A write to a virtual-APIC page is acted on behind its instruction.
+    return this.engine.cache.generation === generation && !this.intercepts?.apicWritePending ? 0 : 1;
   }
 
   takeSignal(): unknown {
@@ -186,6 +188,7 @@ export class Processor implements LoopOwner, EngineClient, LinearAccessContext {
 
   abandonWrites(): void {
     this.slowPath.abandon();
+    this.intercepts?.abandonApicWrite?.();
   }
 
   private updateMode(): void {

@@ -92,15 +92,19 @@ export class StepLoop {
   private takeInterrupts(): StopKind | undefined {
     const { owner } = this;
     const { intercepts } = owner;
+    if (intercepts?.apicWritePending && intercepts.completeApicWrite!()) return 'vm-exit';
     if (owner.timeStampCounter >= (intercepts?.preemptionDeadline ?? Number.POSITIVE_INFINITY))
       if (intercepts!.preemptionTimer!()) return 'vm-exit';
     if (owner.interruptShadow !== 'none') return undefined;
     if (intercepts?.nmiWindowExiting && !owner.nmiBlocked && intercepts.nmiWindow()) return 'vm-exit';
     const enabled = owner.state.interruptsEnabled;
     if (intercepts?.interruptWindowExiting && enabled && intercepts.interruptWindow()) return 'vm-exit';
+    if (intercepts?.virtualInterruptPending && enabled)
+      return this.afterDelivery(deliverInterrupt(owner, intercepts.takeVirtualInterrupt!()));
     if (!owner.interrupts.pending()) return undefined;
+    // What does not exit is the notification of posted interrupts: it may have brought a virtual interrupt.
     if (intercepts?.externalInterruptExiting)
-      return intercepts.externalInterrupt(owner.interrupts) ? 'vm-exit' : undefined;
+      return intercepts.externalInterrupt(owner.interrupts) ? 'vm-exit' : this.takeInterrupts();
     if (!enabled) return undefined;
     return this.afterDelivery(deliverInterrupt(owner, owner.interrupts.acknowledge()));
   }

@@ -158,6 +158,8 @@ export class VmEntries {
       eptRoot: controls.eptRoot,
       apicAccessPage: virtualizesApic ? controls.apicAccessPage : -1,
       virtualApicPage: controls.hasPrimary(PRIMARY.USE_TPR_SHADOW) ? controls.virtualApicPage : -1,
+      virtualizesRegisters: controls.hasSecondary(SECONDARY.APIC_REGISTER_VIRTUALIZATION),
+      virtualApic: this.nonRoot.virtualApic,
     });
   }
 
@@ -165,6 +167,7 @@ export class VmEntries {
     const { core, nonRoot } = this;
     nonRoot.acknowledges = hasExitControl(this.vmcs, EXIT_CONTROL.ACKNOWLEDGE_INTERRUPT_ON_EXIT);
     nonRoot.startPreemptionTimer(this.vmcs);
+    nonRoot.virtualApic.load(this.vmcs);
     core.intercepts = nonRoot;
     core.secondLevel = this.usesTranslation ? this.translation : null;
     this.tags.enter(this.controls);
@@ -184,6 +187,7 @@ export class VmEntries {
     }
     if (
       controls.hasPrimary(PRIMARY.USE_TPR_SHADOW) &&
+      !controls.hasSecondary(SECONDARY.VIRTUAL_INTERRUPT_DELIVERY) &&
       controls.hasSecondary(SECONDARY.VIRTUALIZE_APIC_ACCESSES) &&
       nonRoot.tprBelowThreshold()
     ) {
@@ -195,6 +199,7 @@ export class VmEntries {
 
   private exit(information: ExitInformation): void {
     this.tags.note();
+    this.nonRoot.virtualApic.save(this.vmcs);
     if (hasExitControl(this.vmcs, EXIT_CONTROL.SAVE_VMX_PREEMPTION_TIMER))
       this.vmcs.store32(VMCS.VMX_PREEMPTION_TIMER_VALUE, this.nonRoot.preemptionTimerLeft);
     this.exits.exit(information);

@@ -46,6 +46,19 @@ const useTprShadow = (m: VmxMachine): void => {
   m.write(VMCS.VIRTUAL_APIC_ADDRESS, VIRTUAL_APIC_PAGE);
 };
 
+const APICV: readonly VmxFeature[] = ['apicVirtualization'];
+const deliverVirtualInterrupts = (m: VmxMachine): void => {
+  useTprShadow(m);
+  activateSecondary(m, SECONDARY.VIRTUAL_INTERRUPT_DELIVERY);
+  m.change(PIN, PIN_BASED.EXTERNAL_INTERRUPT_EXITING);
+};
+const processPostedInterrupts = (m: VmxMachine): void => {
+  deliverVirtualInterrupts(m);
+  m.change(PIN, PIN_BASED.PROCESS_POSTED_INTERRUPTS);
+  m.change(VMCS.VM_EXIT_CONTROLS, EXIT_CONTROL.ACKNOWLEDGE_INTERRUPT_ON_EXIT);
+  m.write(VMCS.POSTED_INTERRUPT_DESCRIPTOR_ADDRESS, MSR_AREA);
+};
+
 /** The two rules that every 4-KByte page has. */
 function pageCases(field: number, enable: (m: VmxMachine) => void): Case[] {
   return [
@@ -106,6 +119,75 @@ const executionControls: Case[] = [
   ...pageCases(VMCS.ADDRESS_OF_IO_BITMAP_B, () => {}),
   ...pageCases(VMCS.ADDRESS_OF_MSR_BITMAPS, () => {}),
   ...pageCases(VMCS.VIRTUAL_APIC_ADDRESS, useTprShadow),
+  {
+    section: '26.2.1.1',
+    rule: /if "use TPR shadow" is 0/,
+    field: SECONDARY_FIELD,
+    features: APICV,
+    breakIt: (m) => activateSecondary(m, SECONDARY.APIC_REGISTER_VIRTUALIZATION),
+  },
+  {
+    section: '26.2.1.1',
+    rule: /"virtualize APIC accesses" must be 0/,
+    field: SECONDARY_FIELD,
+    features: APICV,
+    breakIt: (m) => {
+      useTprShadow(m);
+      activateSecondary(m, SECONDARY.VIRTUALIZE_APIC_ACCESSES | SECONDARY.VIRTUALIZE_X2APIC_MODE);
+    },
+  },
+  {
+    section: '26.2.1.1',
+    rule: /"external-interrupt exiting" must be 1/,
+    field: PIN,
+    features: APICV,
+    breakIt: (m) => {
+      deliverVirtualInterrupts(m);
+      m.change(PIN, 0, PIN_BASED.EXTERNAL_INTERRUPT_EXITING);
+    },
+  },
+  {
+    section: '26.2.1.1',
+    rule: /"virtual-interrupt delivery" must be 1/,
+    field: PIN,
+    features: APICV,
+    breakIt: (m) => {
+      processPostedInterrupts(m);
+      m.change(SECONDARY_FIELD, 0, SECONDARY.VIRTUAL_INTERRUPT_DELIVERY);
+    },
+  },
+  {
+    section: '26.2.1.1',
+    rule: /"acknowledge interrupt on exit" must be 1/,
+    field: VMCS.VM_EXIT_CONTROLS,
+    features: APICV,
+    breakIt: (m) => {
+      processPostedInterrupts(m);
+      m.change(VMCS.VM_EXIT_CONTROLS, 0, EXIT_CONTROL.ACKNOWLEDGE_INTERRUPT_ON_EXIT);
+    },
+  },
+  {
+    section: '26.2.1.1',
+    rule: /notification vector/,
+    field: VMCS.POSTED_INTERRUPT_NOTIFICATION_VECTOR,
+    features: APICV,
+    breakIt: (m) => {
+      processPostedInterrupts(m);
+      m.write(VMCS.POSTED_INTERRUPT_NOTIFICATION_VECTOR, 0x1f2);
+    },
+  },
+  ...[0x25020n, BEYOND].map(
+    (address): Case => ({
+      section: '26.2.1.1',
+      rule: /descriptor address/,
+      field: VMCS.POSTED_INTERRUPT_DESCRIPTOR_ADDRESS,
+      features: APICV,
+      breakIt: (m) => {
+        processPostedInterrupts(m);
+        m.write(VMCS.POSTED_INTERRUPT_DESCRIPTOR_ADDRESS, address);
+      },
+    }),
+  ),
   ...pageCases(VMCS.APIC_ACCESS_ADDRESS, (m) => activateSecondary(m, SECONDARY.VIRTUALIZE_APIC_ACCESSES)),
   {
     section: '26.2.1.1',

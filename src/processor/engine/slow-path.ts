@@ -37,6 +37,7 @@ export class SlowPath {
   private readonly buffer: TranslationBuffer;
   private readonly translate: Translate;
   private readonly isUser: () => boolean;
+  private readonly isWatched: () => boolean;
   private readonly walk: Walk = { physical: hostPhysical(0), writeReady: false, cacheable: false };
   private readonly pending: PendingWrite[] = [];
 
@@ -48,6 +49,7 @@ export class SlowPath {
     buffer: TranslationBuffer,
     translate: Translate,
     isUser: () => boolean,
+    isWatched: () => boolean,
   ) {
     this.view = new DataView(linearMemory.buffer);
     this.bytes = new Uint8Array(linearMemory.buffer);
@@ -57,6 +59,7 @@ export class SlowPath {
     this.buffer = buffer;
     this.translate = translate;
     this.isUser = isUser;
+    this.isWatched = isWatched;
   }
 
   /** Linear-memory address that generated code may use for the access. Throws what translation throws. */
@@ -108,7 +111,7 @@ export class SlowPath {
 
   private isDirect(piece: Piece, access: 'read' | 'write'): boolean {
     if (!this.memory.contains(piece.physical, piece.length)) return false;
-    return access === 'read' || !this.holdsCode(piece.physical);
+    return access === 'read' || !(this.holdsCode(piece.physical) || this.isWatched());
   }
 
   private holdsCode(physical: number): boolean {

@@ -14,7 +14,7 @@ export const rdmsr: SystemInstruction = (core, instruction) => {
   requireSupervisor(core);
   const index = core.state.readGpr32(GPR.RCX);
   if (core.intercepts?.readMsr(instruction, index)) return OUTCOME.EXITED;
-  const value = readMsr(core, index);
+  const value = core.intercepts?.readVirtualMsr?.(index) ?? readMsr(core, index);
   if (value === undefined) raiseGeneralProtection();
   writeEdxEax(core, value);
   return OUTCOME.NEXT;
@@ -24,7 +24,10 @@ export const wrmsr: SystemInstruction = (core, instruction) => {
   requireSupervisor(core);
   const index = core.state.readGpr32(GPR.RCX);
   if (core.intercepts?.writeMsr(instruction, index)) return OUTCOME.EXITED;
-  if (!writeMsr(core, index, readEdxEax(core))) raiseGeneralProtection();
+  const value = readEdxEax(core);
+  const virtual = core.intercepts?.writeVirtualMsr?.(instruction, index, value) ?? 'no';
+  if (virtual === 'exited') return OUTCOME.EXITED;
+  if (virtual === 'no' && !writeMsr(core, index, value)) raiseGeneralProtection();
   return OUTCOME.NEXT;
 };
 

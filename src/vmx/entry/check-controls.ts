@@ -50,6 +50,8 @@ const usesIoBitmaps = (v: Vmcs): boolean => hasPrimary(v, PRIMARY.USE_IO_BITMAPS
 const usesMsrBitmaps = (v: Vmcs): boolean => hasPrimary(v, PRIMARY.USE_MSR_BITMAPS);
 const usesTprShadow = (v: Vmcs): boolean => hasPrimary(v, PRIMARY.USE_TPR_SHADOW);
 const virtualizesApic = (v: Vmcs): boolean => hasSecondary(v, SECONDARY.VIRTUALIZE_APIC_ACCESSES);
+const deliversInterrupts = (v: Vmcs): boolean => hasSecondary(v, SECONDARY.VIRTUAL_INTERRUPT_DELIVERY);
+const processesPosted = (v: Vmcs): boolean => (v.low(PIN) & PIN_BASED.PROCESS_POSTED_INTERRUPTS) !== 0;
 const usesEpt = (v: Vmcs): boolean => hasSecondary(v, SECONDARY.ENABLE_EPT);
 
 export const EXECUTION_CONTROL_RULES: RuleSection = {
@@ -85,8 +87,8 @@ export const EXECUTION_CONTROL_RULES: RuleSection = {
     ...pageRules(VMCS.VIRTUAL_APIC_ADDRESS, usesTprShadow),
     {
       field: VMCS.TPR_THRESHOLD,
-      rule: 'if "use TPR shadow" is 1, bits 31:4 of the TPR threshold must be 0',
-      broken: (v) => usesTprShadow(v) && (v.low(VMCS.TPR_THRESHOLD) & ~15) !== 0,
+      rule: 'if "use TPR shadow" is 1 and "virtual-interrupt delivery" is 0, bits 31:4 of the TPR threshold must be 0',
+      broken: (v) => usesTprShadow(v) && !deliversInterrupts(v) && (v.low(VMCS.TPR_THRESHOLD) & ~15) !== 0,
     },
     {
       field: PIN,
@@ -98,6 +100,53 @@ export const EXECUTION_CONTROL_RULES: RuleSection = {
       field: PROCESSOR,
       rule: 'if "virtual NMIs" is 0, "NMI-window exiting" must be 0',
       broken: (v) => (v.low(PIN) & PIN_BASED.VIRTUAL_NMIS) === 0 && hasPrimary(v, PRIMARY.NMI_WINDOW_EXITING),
+    },
+    {
+      field: PROCESSOR_2,
+      rule: 'if "use TPR shadow" is 0, "virtualize x2APIC mode", "APIC-register virtualization" and "virtual-interrupt delivery" must be 0',
+      broken: (v) =>
+        !usesTprShadow(v) &&
+        hasSecondary(
+          v,
+          SECONDARY.VIRTUALIZE_X2APIC_MODE |
+            SECONDARY.APIC_REGISTER_VIRTUALIZATION |
+            SECONDARY.VIRTUAL_INTERRUPT_DELIVERY,
+        ),
+    },
+    {
+      field: PROCESSOR_2,
+      rule: 'if "virtualize x2APIC mode" is 1, "virtualize APIC accesses" must be 0',
+      broken: (v) => virtualizesApic(v) && hasSecondary(v, SECONDARY.VIRTUALIZE_X2APIC_MODE),
+    },
+    {
+      field: PIN,
+      rule: 'if "virtual-interrupt delivery" is 1, "external-interrupt exiting" must be 1',
+      broken: (v) => deliversInterrupts(v) && (v.low(PIN) & PIN_BASED.EXTERNAL_INTERRUPT_EXITING) === 0,
+    },
+    {
+      field: PIN,
+      rule: 'if "process posted interrupts" is 1, "virtual-interrupt delivery" must be 1',
+      broken: (v) => processesPosted(v) && !deliversInterrupts(v),
+    },
+    {
+      field: VMCS.VM_EXIT_CONTROLS,
+      rule: 'if "process posted interrupts" is 1, "acknowledge interrupt on exit" must be 1',
+      broken: (v) =>
+        processesPosted(v) &&
+        (v.low(VMCS.VM_EXIT_CONTROLS) & EXIT_CONTROL.ACKNOWLEDGE_INTERRUPT_ON_EXIT) === 0,
+    },
+    {
+      field: VMCS.POSTED_INTERRUPT_NOTIFICATION_VECTOR,
+      rule: 'if "process posted interrupts" is 1, bits 15:8 of the notification vector must be 0',
+      broken: (v) => processesPosted(v) && v.low(VMCS.POSTED_INTERRUPT_NOTIFICATION_VECTOR) > 0xff,
+    },
+    {
+      field: VMCS.POSTED_INTERRUPT_DESCRIPTOR_ADDRESS,
+      rule: 'if "process posted interrupts" is 1, bits 5:0 of the descriptor address must be 0, and none may be set beyond the physical-address width',
+      broken: (v) =>
+        processesPosted(v) &&
+        ((v.low(VMCS.POSTED_INTERRUPT_DESCRIPTOR_ADDRESS) & 63) !== 0 ||
+          exceedsPhysicalAddressWidth(v.high(VMCS.POSTED_INTERRUPT_DESCRIPTOR_ADDRESS))),
     },
     ...pageRules(VMCS.APIC_ACCESS_ADDRESS, virtualizesApic),
     {
@@ -143,7 +192,8 @@ export const EXECUTION_CONTROL_RULES: RuleSection = {
 const VIRTUAL_TPR = 0x80;
 
 /** The TPR threshold is compared with VTPR at every VM entry. */
-export const comparesVirtualTpr = (v: Vmcs): boolean => usesTprShadow(v) && !virtualizesApic(v);
+export const comparesVirtualTpr = (v: Vmcs): boolean =>
+  usesTprShadow(v) && !virtualizesApic(v) && !deliversInterrupts(v);
 
 /** The one rule of 26.2.1.1 that looks at memory, so that it has to be asked at every VM entry. */
 export const VIRTUAL_TPR_RULES: RuleSection = {
@@ -153,7 +203,7 @@ export const VIRTUAL_TPR_RULES: RuleSection = {
   rules: [
     {
       field: VMCS.TPR_THRESHOLD,
-      rule: 'if "use TPR shadow" is 1 and "virtualize APIC accesses" is 0, the TPR threshold must not be greater than bits 7:4 of VTPR',
+      rule: 'if "use TPR shadow" is 1, and "virtualize APIC accesses" and "virtual-interrupt delivery" are 0, the TPR threshold must not be greater than bits 7:4 of VTPR',
       broken: (v, { memory }) => {
         if (!comparesVirtualTpr(v)) return false;
         const address = v.number(VMCS.VIRTUAL_APIC_ADDRESS) + VIRTUAL_TPR;

@@ -36,7 +36,7 @@ export interface Step {
 const EXECUTION = GROUP.EXECUTION_CONTROLS;
 
 const CONTROL_STEPS: readonly Step[] = [
-  { rules: EXECUTION_CONTROL_RULES, groups: EXECUTION },
+  { rules: EXECUTION_CONTROL_RULES, groups: EXECUTION | GROUP.EXIT_CONTROLS },
   { rules: VIRTUAL_TPR_RULES, groups: 0, applies: comparesVirtualTpr },
   { rules: EXIT_CONTROL_RULES, groups: EXECUTION | GROUP.EXIT_CONTROLS },
   { rules: ENTRY_CONTROL_RULES, groups: GROUP.ENTRY_CONTROLS },

@@ -19,6 +19,8 @@ import {
   type SecondLevelTranslation,
   VmExitSignal,
 } from '../../processor/core.js';
+import { isReadableThroughPage } from '../apic/apic-registers.js';
+import type { VirtualApic } from '../apic/virtual-apic.js';
 import { EptWalk, walkEpt } from './ept-walk.js';
 import { TranslationCache } from './translation-cache.js';
 
@@ -50,6 +52,9 @@ export interface TranslationControls {
   readonly apicAccessPage: number;
   /** Host-physical address of the virtual-APIC page; -1 without TPR shadow. */
   readonly virtualApicPage: number;
+  /** APIC-register virtualization. */
+  readonly virtualizesRegisters?: boolean;
+  readonly virtualApic?: VirtualApic;
 }
 
 const DISABLED: TranslationControls = { eptRoot: -1, apicAccessPage: -1, virtualApicPage: -1 };
@@ -139,7 +144,16 @@ export class GuestPhysicalTranslation implements SecondLevelTranslation {
     this.cache.insert(page, Math.floor(walk.address / 4096), permissions);
   }
 
-  /** An access to the APIC-access page: an exit, or a read of VTPR under the TPR shadow (29.4.2). */
+  /** The access goes to the virtual-APIC page (29.4.2 Virtualizing Reads, 29.4.3 Virtualizing Writes). */
+  private isVirtualized(access: Access, offset: number): boolean {
+    if (access === 'write') return this.controls.virtualApic?.virtualizesWrite(offset) === true;
+    if (access === 'fetch') return false;
+    return (
+      offset === VIRTUAL_TPR || (this.controls.virtualizesRegisters === true && isReadableThroughPage(offset))
+    );
+  }
+
+  /** An access to the APIC-access page: an exit, or an access to the virtual-APIC page instead. */
   private apicAccess(
     host: number,
     access: Access,
@@ -150,20 +164,16 @@ export class GuestPhysicalTranslation implements SecondLevelTranslation {
     const offset = host % 4096;
     const isLinear = linear !== undefined && finalTranslation;
     const event = this.deliveredEvent();
-    if (
-      isLinear &&
-      event === undefined &&
-      access === 'read' &&
-      offset === VIRTUAL_TPR &&
-      virtualApicPage >= 0
-    )
+    if (isLinear && event === undefined && virtualApicPage >= 0 && this.isVirtualized(access, offset)) {
+      if (access === 'write') this.controls.virtualApic!.pendingWrite = offset & 0xff0;
       // Nothing of this page may be remembered, so it claims to have no rights.
       return {
-        address: hostPhysical(virtualApicPage + VIRTUAL_TPR),
+        address: hostPhysical(virtualApicPage + offset),
         readable: false,
         writable: false,
         executable: false,
       };
+    }
     if (!isLinear) {
       const type =
         event === undefined

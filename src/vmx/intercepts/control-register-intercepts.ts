@@ -14,6 +14,7 @@ import { EXIT_REASON } from '../../architecture/vmx/exit-reasons.js';
 import type { Instruction } from '../../instruction-set/instruction.js';
 import { hostPhysical, type LinearAddress } from '../../memory/addresses.js';
 import { GuestFault, type ProcessorCore } from '../../processor/core.js';
+import { VirtualApic } from '../apic/virtual-apic.js';
 import type { ExitInformation } from '../exit/exit-information.js';
 import { cltsEffect, lmswExits, lmswResult, merge, visible, writeExits } from './control-register-rules.js';
 import type { ExecutionControls } from './execution-controls.js';
@@ -30,6 +31,7 @@ export abstract class ControlRegisterIntercepts {
   };
   protected readonly core: ProcessorCore;
   protected readonly controls: ExecutionControls;
+  readonly virtualApic: VirtualApic;
   protected readonly leave: (information: ExitInformation) => void;
   /** Length of the MOV to CR8 under way, for the trap-like exit after it. */
   private cr8WriteLength = 0;
@@ -43,6 +45,7 @@ export abstract class ControlRegisterIntercepts {
     this.core = core;
     this.controls = controls;
     this.leave = leave;
+    this.virtualApic = new VirtualApic(core, controls, leave);
   }
 
   writeCr0(instruction: Instruction, value: bigint, gpr: number): bigint | undefined {
@@ -134,7 +137,7 @@ export abstract class ControlRegisterIntercepts {
   private writeVirtualTpr(tpr: number): boolean {
     const address = this.controls.virtualApicPage + VIRTUAL_TPR;
     if (this.core.memory.contains(address, 4)) this.core.memory.write32(hostPhysical(address), tpr);
-    if (!this.tprBelowThreshold()) return false;
+    if (this.virtualApic.taskPriorityChanged() || !this.tprBelowThreshold()) return false;
     this.leave({
       reason: EXIT_REASON.TPR_BELOW_THRESHOLD,
       instructionLength: this.cr8WriteLength,

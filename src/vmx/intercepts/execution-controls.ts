@@ -1,6 +1,6 @@
 /** The VM-execution controls as numbers, read from the VMCS once per VM entry that follows a change. */
 
-import { type PIN_BASED, PRIMARY, SECONDARY } from '../../architecture/vmx/controls.js';
+import { PIN_BASED, PRIMARY, SECONDARY } from '../../architecture/vmx/controls.js';
 import { VMCS } from '../../architecture/vmx/vmcs-fields.js';
 import { secondaryControls } from '../entry/field-tests.js';
 import type { Vmcs } from '../vmcs.js';
@@ -24,6 +24,10 @@ export class ExecutionControls {
   cr3TargetCount = 0;
   readonly cr3Targets: bigint[] = [0n, 0n, 0n, 0n];
   virtualApicPage = 0;
+  notificationVector = 0;
+  postedInterruptDescriptor = 0;
+  /** EOI-exit bitmap: 256 bits. */
+  private readonly eoiExits = new Uint32Array(8);
   apicAccessPage = 0;
   tprThreshold = 0;
   /** Host-physical address of the EPT PML4 table, -1 with EPT disabled. */
@@ -52,11 +56,25 @@ export class ExecutionControls {
     for (let n = 0; n < this.cr3TargetCount; n++)
       this.cr3Targets[n] = vmcs.value(VMCS.CR3_TARGET_VALUE_0 + n * 2);
     this.virtualApicPage = vmcs.number(VMCS.VIRTUAL_APIC_ADDRESS);
+    if (this.hasPinBased(PIN_BASED.PROCESS_POSTED_INTERRUPTS)) {
+      this.notificationVector = vmcs.low(VMCS.POSTED_INTERRUPT_NOTIFICATION_VECTOR);
+      this.postedInterruptDescriptor = vmcs.number(VMCS.POSTED_INTERRUPT_DESCRIPTOR_ADDRESS);
+    }
+    if (this.hasSecondary(SECONDARY.VIRTUAL_INTERRUPT_DELIVERY))
+      for (let word = 0; word < 8; word++) {
+        const field = VMCS.EOI_EXIT_BITMAP_0 + (word >> 1) * 2;
+        this.eoiExits[word] = (word & 1) === 0 ? vmcs.low(field) : vmcs.high(field);
+      }
     this.apicAccessPage = vmcs.number(VMCS.APIC_ACCESS_ADDRESS);
     this.tprThreshold = vmcs.low(VMCS.TPR_THRESHOLD) & 15;
     const usesEpt = this.hasSecondary(SECONDARY.ENABLE_EPT);
     this.eptRoot = usesEpt ? Number(vmcs.value(VMCS.EPT_POINTER) & ~0xfffn) : -1;
     this.vpid = this.hasSecondary(SECONDARY.ENABLE_VPID) ? vmcs.low(VMCS.VIRTUAL_PROCESSOR_IDENTIFIER) : 0;
+  }
+
+  /** The end of this virtual interrupt causes a VM exit. */
+  exitsOnEnd(vector: number): boolean {
+    return (this.eoiExits[vector >> 5]! & (1 << (vector & 31))) !== 0;
   }
 
   hasPinBased(bit: (typeof PIN_BASED)[keyof typeof PIN_BASED]): boolean {

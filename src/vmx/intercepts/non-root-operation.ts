@@ -118,6 +118,15 @@ export class NonRootOperation extends ControlRegisterIntercepts implements Inter
 
   externalInterrupt(source: InterruptSource): boolean {
     if (!this.externalInterruptExiting) return false;
+    if (this.virtualApic.processesPosted) {
+      const vector = source.acknowledge();
+      if (!this.virtualApic.processPosted(vector))
+        this.leave({
+          reason: EXIT_REASON.EXTERNAL_INTERRUPT,
+          interruptionInformation: encodeInterruption(vector, INTERRUPTION_TYPE.EXTERNAL_INTERRUPT, false),
+        });
+      return this.core.intercepts === null;
+    }
     this.leave({
       reason: EXIT_REASON.EXTERNAL_INTERRUPT,
       interruptionInformation: this.acknowledges
@@ -151,6 +160,28 @@ export class NonRootOperation extends ControlRegisterIntercepts implements Inter
   /** The timer has reached zero. */
   preemptionTimer(): boolean {
     return this.exitIf(true, EXIT_REASON.PREEMPTION_TIMER);
+  }
+
+  get virtualInterruptPending(): boolean {
+    return this.virtualApic.interruptPending;
+  }
+  takeVirtualInterrupt(): number {
+    return this.virtualApic.take();
+  }
+  readVirtualMsr(index: number): bigint | undefined {
+    return this.virtualApic.readMsr(index);
+  }
+  writeVirtualMsr(instruction: Instruction, index: number, value: bigint): 'no' | 'done' | 'exited' {
+    return this.virtualApic.writeMsr(index, value, instruction.length);
+  }
+  get apicWritePending(): boolean {
+    return this.virtualApic.pendingWrite >= 0;
+  }
+  completeApicWrite(): boolean {
+    return this.virtualApic.completeWrite();
+  }
+  abandonApicWrite(): void {
+    this.virtualApic.pendingWrite = -1;
   }
 
   get interruptWindowExiting(): boolean {
