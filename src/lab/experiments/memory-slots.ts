@@ -2,8 +2,8 @@
 
 import type { OperationName } from '../../host/cost/operations.js';
 import { TALK_I7 } from '../../host/cost/talk-i7.js';
+import type { MemoryRegion } from '../../kvm/memory-slots.js';
 import type { Policies } from '../../kvm/policies.js';
-import { guestPhysical } from '../../memory/addresses.js';
 import type { Experiment, Setup } from '../experiment.js';
 import type { ReadOff } from '../observation.js';
 import { exitsOf, reason } from '../read-off.js';
@@ -16,6 +16,9 @@ const SLOT_DISTANCE = 0x10_0000;
 const PAGES_PER_SLOT = 16;
 /** RAM that the guest does not use stands behind all of them. */
 const BACKING = 0x80_0000;
+
+const addressOfSlot = (number: number): MemoryRegion['guestPhysicalAddress'] =>
+  (FIRST_SLOT + number * SLOT_DISTANCE) as MemoryRegion['guestPhysicalAddress'];
 
 type Pattern = 'boot' | 'random';
 
@@ -34,7 +37,7 @@ function slots(memorySlotLookup: Policies['memorySlotLookup'], count: number, pa
       for (let number = 0; number < others; number++)
         kvmVm.setUserMemoryRegion({
           slot: 1 + number,
-          guestPhysicalAddress: guestPhysical(FIRST_SLOT + number * SLOT_DISTANCE),
+          guestPhysicalAddress: addressOfSlot(number),
           sizeInBytes: PAGES_PER_SLOT * PAGE,
           userspaceAddress: ram.userspaceAddress + BACKING,
         });
