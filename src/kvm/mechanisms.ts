@@ -27,7 +27,7 @@ export const MECHANISMS = [
       {
         name: 'eager',
         explanation:
-          'All of them are saved and loaded at every heavy exit and every preemption, whoever runs next. Five reads and ten writes each time, more with EFER.',
+          'All of them are saved and loaded at every heavy exit and every preemption, whoever runs next. Six reads and ten writes each time, more with EFER.',
         source: 'vmx_save_host_state, vmx_load_host_state of 2.6.32',
       },
       {
