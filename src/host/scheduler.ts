@@ -198,6 +198,8 @@ export class Scheduler {
 
   private reschedule(host: HostCpu, thread: HostThread): void {
     thread.flags &= ~TIF.NEED_RESCHED;
+    // schedule() reports a quiescent state even when it finds nobody else to run.
+    host.cpu.quiescentStates++;
     const { destination } = thread;
     thread.destination = undefined;
     if (destination !== undefined && destination !== host.cpu.number) {

@@ -8,19 +8,22 @@
 
 import { operation } from '../cost/operations.js';
 import type { HostCpu } from '../host-cpu.js';
-import type { HostThread, ThreadRequest } from '../host-thread.js';
+import { type HostThread, type ThreadRequest, TIF } from '../host-thread.js';
 import type { Scheduler } from '../scheduler.js';
 import type { Stoppers } from './stopper.js';
 
 const TICK = operation('scheduler tick');
+/** RCU_JIFFIES_TILL_FORCE_QS: then a CPU that stays in the kernel is sent through the scheduler. */
+const TICKS_UNTIL_FORCED = 3;
 
 /** What a CPU knows of grace periods (struct rcu_data). */
 interface CpuState {
   /** Last grace period that the CPU has taken note of, and the last one that it passed a quiescent state for. */
   noticed: number;
   reported: number;
-  /** `PhysicalCpu.quiescentStates` when it took note. */
+  /** `PhysicalCpu.quiescentStates` when it took note, and ticks since then. */
   statesAtNotice: number;
+  ticksSinceNotice: number;
   /** Threads that wait on this CPU, with the grace period that has to be over. */
   readonly callbacks: { readonly period: number; readonly invoke: () => void }[];
   tickPending: boolean;
@@ -44,6 +47,7 @@ export class Rcu {
       noticed: 0,
       reported: 0,
       statesAtNotice: 0,
+      ticksSinceNotice: 0,
       callbacks: [],
       tickPending: false,
     }));
@@ -100,6 +104,7 @@ export class Rcu {
     const state = this.states[host.cpu.number]!;
     state.noticed = this.begun;
     state.statesAtNotice = host.cpu.quiescentStates;
+    state.ticksSinceNotice = 0;
   }
 
   private expectTick(host: HostCpu): void {
@@ -127,7 +132,8 @@ export class Rcu {
       else if (state.reported !== this.begun && this.passedQuiescentState(host)) {
         state.reported = this.begun;
         this.endIfAllReported(host);
-      }
+      } else if (state.reported !== this.begun && ++state.ticksSinceNotice >= TICKS_UNTIL_FORCED)
+        host.current.flags |= TIF.NEED_RESCHED;
     }
     if ((this.inProgress && !host.isIdle) || state.callbacks.length > 0) this.expectTick(host);
   }

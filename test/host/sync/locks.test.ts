@@ -10,7 +10,7 @@ import { RandomSource } from '../../support/random-source.js';
 import { createHost } from '../host-machine.js';
 
 const WORK = operation('kernel thread work');
-const SEEDS = Array.from({ length: 12 }, (_, seed) => seed + 1);
+const SEEDS = Array.from({ length: 6 }, (_, seed) => seed + 1);
 
 function start(host: Host, cpu: number, body: (thread: HostThread) => ThreadBody): HostThread {
   return host.startThread({ name: `thread on ${cpu}`, cpu: host.cpus[cpu]!, isKernelThread: true, body });

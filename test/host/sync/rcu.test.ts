@@ -6,7 +6,7 @@ import { compute, kernelThread, sleepUntil, userProcess } from '../../../src/hos
 import { RandomSource } from '../../support/random-source.js';
 import { createHost } from '../host-machine.js';
 
-const SEEDS = Array.from({ length: 10 }, (_, seed) => seed + 1);
+const SEEDS = Array.from({ length: 5 }, (_, seed) => seed + 1);
 const MILLISECOND = 2_600_000;
 
 interface Version {
