@@ -24,7 +24,7 @@ function handleByQualification(vcpu: Vcpu): KvmExit | undefined {
   const { cpu } = vcpu;
   cpu.charge(HANDLER);
   const qualification = cpu.vmreadNumber(VMCS.EXIT_QUALIFICATION);
-  if ((qualification & STRING) !== 0) return emulateInstruction(vcpu);
+  if ((qualification & STRING) !== 0) return emulatePortInstruction(vcpu);
   const sizeInBytes = (qualification & SIZE) + 1;
   const port = qualification >>> 16;
   vcpu.skipInstruction();
@@ -42,7 +42,7 @@ function handleFastOutput(vcpu: Vcpu): KvmExit | undefined {
   const { cpu } = vcpu;
   cpu.charge(FAST_OUTPUT);
   const qualification = cpu.vmreadNumber(VMCS.EXIT_QUALIFICATION);
-  if ((qualification & (STRING | IN)) !== 0) return emulateInstruction(vcpu);
+  if ((qualification & (STRING | IN)) !== 0) return emulatePortInstruction(vcpu);
   const sizeInBytes = (qualification & SIZE) + 1;
   const port = qualification >>> 16;
   vcpu.skipInstruction();
@@ -50,6 +50,11 @@ function handleFastOutput(vcpu: Vcpu): KvmExit | undefined {
   if (writeInKernel(vcpu, port, sizeInBytes, value)) return undefined;
   cpu.charge(RUN_FIELDS);
   return writeInUserSpace(vcpu, port, sizeInBytes, value);
+}
+
+function emulatePortInstruction(vcpu: Vcpu): KvmExit | undefined {
+  if (vcpu.tracker.listening) vcpu.tracker.note('instruction emulated');
+  return emulateInstruction(vcpu);
 }
 
 function writeInKernel(vcpu: Vcpu, port: number, sizeInBytes: number, value: number): boolean {
