@@ -1,6 +1,7 @@
 /** The host kernel's data of one CPU: who runs, who waits to run, user-return notifiers. */
 
 import { operation } from './cost/operations.js';
+import type { TimedEvent } from './event-queue.js';
 import { HostFpu } from './host-fpu.js';
 import { HostThread, TIF } from './host-thread.js';
 import type { LedgerAccount } from './ledger.js';
@@ -21,6 +22,8 @@ export class HostCpu {
   readonly fpu: HostFpu;
   current: HostThread;
   readonly runQueue: HostThread[] = [];
+  /** The timer that ends the running thread's slice, while others wait. */
+  sliceEnd: TimedEvent | undefined;
   private readonly notifiers = new Set<UserReturnNotifier>();
 
   constructor(cpu: PhysicalCpu, idleAccount: LedgerAccount, socket = 0) {

@@ -259,15 +259,18 @@ export class Scheduler {
     next.flags &= ~TIF.NEED_RESCHED;
     this.onContextSwitch(host);
     for (const notifier of next.preemptNotifiers) notifier.schedIn(cpu);
+    host.sliceEnd?.cancel();
+    host.sliceEnd = undefined;
     this.expectPreemption(host);
   }
 
-  /** When others wait, the running thread's slice ends by a timer interrupt. */
+  /** When others wait, the running thread's slice ends by a timer interrupt. A slice that has begun goes on. */
   private expectPreemption(host: HostCpu): void {
     const { current } = host;
-    if (host.runQueue.length === 0 || current === host.idle) return;
-    host.cpu.events.schedule(host.cpu.now + this.timeSlice, () => {
-      if (host.current === current && host.runQueue.length > 0) current.flags |= TIF.NEED_RESCHED;
+    if (host.runQueue.length === 0 || current === host.idle || host.sliceEnd !== undefined) return;
+    host.sliceEnd = host.cpu.events.schedule(host.cpu.now + this.timeSlice, () => {
+      host.sliceEnd = undefined;
+      if (host.runQueue.length > 0) current.flags |= TIF.NEED_RESCHED;
     });
   }
 }
