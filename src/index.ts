@@ -24,6 +24,20 @@ export {
   type Policies,
   PolicyError,
 } from './kvm/policies.js';
+export {
+  type Comparison,
+  compareRuns,
+  EXPERIMENTS,
+  type Experiment,
+  type ExperimentReport,
+  guestLoader,
+  mergedCurves,
+  runExperiment,
+  svgPlot,
+  writeComparison,
+  writeSections,
+  writeStages,
+} from './lab/index.js';
 export { createVm } from './machine/create-vm.js';
 export { describeInstruction } from './machine/describe-instruction.js';
 export type { GuestImage, ImageSegment } from './machine/guest-image.js';

@@ -101,7 +101,7 @@ async function runAll(experiments: readonly Experiment[]): Promise<Run[]> {
     const { simulatedSeconds, wallSeconds, exits } = run.pace;
     talk.line(
       `[${index + 1}/${experiments.length}] ${experiment.name}: ${milliseconds(simulatedSeconds)} simulated in ` +
-        `${milliseconds(wallSeconds)}, ${realTimeRatio(run.pace).toPrecision(2)} of real time, ${exits} exits`,
+        `${milliseconds(wallSeconds)}, ${realTimeRatio(run.pace).toPrecision(2)} of real time, ${exits} exits (${Math.round(exits / wallSeconds)} per s)`,
     );
     // Ctrl-C is noticed between experiments.
     await new Promise(setImmediate);

@@ -36,6 +36,12 @@ export const MECHANISMS = [
           'Guest values stay in the CPU until its thread really returns to user mode, and a value is written only if it differs. Guest, idle, guest again costs KERNEL_GS_BASE alone: about 2000 cycles less when EFER differs too.',
         source: '18863bdd60f8, 26bb0981b3ff, "MSR switching" of the talk',
       },
+      {
+        name: 'shared-without-cstar',
+        explanation:
+          'As shared, but CSTAR stays out of the CPU: on this vendor’s processors SYSCALL in compatibility mode is undefined. One write less wherever values differ.',
+        source: 'vmx_setup_uret_msrs of 6.8 ("user return MSRs")',
+      },
     ],
   },
   {

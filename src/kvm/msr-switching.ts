@@ -5,6 +5,7 @@
 
 import { EFER } from '../architecture/control-registers.js';
 import { MSR } from '../architecture/msrs.js';
+import type { Policies } from './policies.js';
 import { releaseSharedMsrs, sharedMsrsOf } from './shared-msrs.js';
 import type { Vcpu } from './vcpu.js';
 import type { SwitchedMsr } from './vmx-state.js';
@@ -83,7 +84,16 @@ const shared: MsrSwitching = {
   },
 };
 
-export const MSR_SWITCHING = { eager, shared } as const;
+const sharedWithoutCstar: MsrSwitching = {
+  ...shared,
+  isLive: (vcpu, msr) => msr.index !== MSR.CSTAR && shared.isLive(vcpu, msr),
+};
+
+export const MSR_SWITCHING: Readonly<Record<Policies['syscallMsrs'], MsrSwitching>> = {
+  eager,
+  shared,
+  'shared-without-cstar': sharedWithoutCstar,
+};
 
 /**
  * setup_msrs: to be called whenever the guest's EFER or long mode changes. Guest values must not be in the CPU, so the

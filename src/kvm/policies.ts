@@ -12,7 +12,7 @@ export { MECHANISMS, type Mechanism, type Policies } from './mechanisms.js';
  * use what came before them.
  */
 export const IMPLEMENTED: { readonly [M in Mechanism]: readonly Policies[M][] } = {
-  syscallMsrs: ['eager', 'shared'],
+  syscallMsrs: ['eager', 'shared', 'shared-without-cstar'],
   slotsProtection: ['rwsem', 'srcu', 'srcu-expedited'],
   irqRouting: ['irq-lock', 'rcu'],
   taskSwitchedFlag: ['trapped', 'guest-owned', 'guest-owned-counted'],
@@ -90,6 +90,7 @@ const LINUX_3: Policies = inEra(LINUX_2_6_37, {
   instructionEmulation: 'lean',
 });
 const LINUX_6: Policies = inEra(LINUX_3, {
+  syscallMsrs: 'shared-without-cstar',
   taskSwitchedFlag: 'guest-owned',
   hostFpu: 'eager',
   vmcsTraffic: 'on-demand',

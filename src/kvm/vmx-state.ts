@@ -14,10 +14,13 @@ export interface SwitchedMsr {
 
 const ALL_BITS = 0xffffffffffffffffn;
 
-/** vmx_msr_index of 2.6.32 and of 2.6.33 to 2.6.37. */
+/** vmx_msr_index since 2.6.33. */
+const SHARED_LIST = [MSR.SYSCALL_MASK, MSR.LSTAR, MSR.CSTAR, MSR.EFER, MSR.TSC_AUX, MSR.STAR];
+/** vmx_msr_index by policy. */
 const MSR_LIST: Readonly<Record<Policies['syscallMsrs'], readonly number[]>> = {
   eager: [MSR.SYSCALL_MASK, MSR.LSTAR, MSR.CSTAR, MSR.KERNEL_GS_BASE, MSR.EFER, MSR.STAR],
-  shared: [MSR.SYSCALL_MASK, MSR.LSTAR, MSR.CSTAR, MSR.EFER, MSR.TSC_AUX, MSR.STAR],
+  shared: SHARED_LIST,
+  'shared-without-cstar': SHARED_LIST,
 };
 
 export class VmxState {

@@ -5,7 +5,7 @@ import type { Scenario } from '../machine/scenario/scenario.js';
 import type { ScenarioOptions } from '../machine/scenario/scenario-options.js';
 import type { ExitRecord } from '../trace/events.js';
 import type { PublishedValue } from './arithmetic.js';
-import type { ReadOff } from './observation.js';
+import type { Observation, ReadOff } from './observation.js';
 
 /** Sections of the talk, in its order, and what came later. */
 export const SECTIONS = [
@@ -49,12 +49,16 @@ export interface Figure {
   readonly aimInPercent?: number;
 }
 
+/** A number that takes all runs of an experiment, by setup. */
+export type ReadAll = (runs: ReadonlyMap<string, Observation>) => number;
+
 export interface RowDefinition {
   readonly title: string;
   readonly unit: string;
   /** Digits behind the decimal point; default 0. */
   readonly digits?: number;
-  readonly read: ReadOff;
+  /** From one run each, before and after; or one number from all runs. */
+  readonly read: ReadOff | { readonly all: ReadAll };
   /** Names of setups; default: `before`, and `after` where the experiment has one. */
   readonly before?: string;
   /** Null for rows about one setup only. */

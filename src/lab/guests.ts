@@ -1,4 +1,4 @@
-/** Guests that are of use to experiments only: a loop each, without output. */
+/** Guests that are of use to experiments only: a loop each, most of them without output. */
 
 import { MEMORY_GUESTS } from './memory-guests.js';
 
@@ -54,6 +54,85 @@ export const LAB_GUESTS: Readonly<Record<string, string>> = {
 hammer: mov     ecx, WRITES
         mov     al, 0xff
 .next:  out     0x21, al
+        dec     ecx
+        jnz     .next`),
+
+  /**
+   * Arms the local APIC's timer by IA32_TSC_DEADLINE and waits for it, spinning or, with HALT defined, asleep. Says by how
+   * many cycles the handler is late, on average.
+   */
+  deadline: program(`
+%define X2APIC
+%include "include/apic.inc"
+%include "include/clock.inc"
+%include "include/interrupts.inc"
+ROUNDS      equ 64
+PERIOD      equ 40000
+        set_gate 0x40, tick
+        load_idt
+        enable_apic
+        apic_write APIC_LVT_TIMER, 0x40040      ; TSC-deadline mode
+        xor     ebx, ebx
+        xor     ebp, ebp
+.next:  rdtsc
+        shl     rdx, 32
+        or      rax, rdx
+        add     rax, PERIOD
+        mov     r8, rax
+        mov     rdx, rax
+        shr     rdx, 32
+        mov     ecx, 0x6e0
+        mov     r9d, ebx
+        wrmsr
+.wait:  sti
+%ifdef HALT
+        hlt
+%else
+        nop
+%endif
+        cli
+        cmp     ebx, r9d
+        je      .wait
+        cmp     ebx, ROUNDS
+        jb      .next
+        mov     rax, rbp
+        report_per ROUNDS, "cycles late"
+        cli
+        hlt
+tick:   push    rax
+        push    rcx
+        push    rdx
+        rdtsc
+        shl     rdx, 32
+        or      rax, rdx
+        sub     rax, r8
+        add     rbp, rax
+        inc     ebx
+        end_of_interrupt
+        pop     rdx
+        pop     rcx
+        pop     rax
+        iretq`),
+
+  /** Ends of interrupt by MSR, very many. */
+  'many-eois': program(`
+        mov     ecx, 0x1b
+        rdmsr
+        or      eax, 0xc00
+        wrmsr
+        mov     ecx, 0x80b
+        xor     eax, eax
+        xor     edx, edx
+        mov     ebx, COUNT
+.next:  wrmsr
+        dec     ebx
+        jnz     .next`),
+
+  /** Writes to a port of user space, very many. */
+  'many-port-writes': program(`
+        mov     edx, 0x3ff
+        mov     ecx, COUNT
+.next:  out     dx, al
         dec     ecx
         jnz     .next`),
 

@@ -79,15 +79,18 @@ function exitTotal({ vms }: Observation['result']): number {
 }
 
 /** All exits per second from the first to the last exit of a kind: preparations and reports of the guest are left out. */
-export const exitsPerSecondBetween =
-  (filter: ExitFilter): ReadOff =>
+export const exitsPerSecondBetween = (mark: ExitFilter): ReadOff => exitsPerSecondOfBetween(() => true, mark);
+
+/** The same, of some exits only. */
+export const exitsPerSecondOfBetween =
+  (filter: ExitFilter, mark: ExitFilter): ReadOff =>
   (observation) => {
-    const times = exitsOf(observation, filter).map(({ time }) => time);
+    const times = exitsOf(observation, mark).map(({ time }) => time);
     const [first, last] = [times[0], times.at(-1)];
     if (first === undefined || last === undefined || last === first)
       throw new ReadOffError('fewer than two exits of the kind that was to be measured');
-    const between = exitsOf(observation, ({ time }) => time >= first && time < last).length;
-    return between / ((last - first) / observation.result.clockInHertz);
+    const counted = exitsOf(observation, filter).filter(({ time }) => time >= first && time < last);
+    return counted.length / ((last - first) / observation.result.clockInHertz);
   };
 
 /** Time that a number of cycles takes on the modelled processor. */

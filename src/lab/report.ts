@@ -76,11 +76,8 @@ export function reportOf(experiment: Experiment, runs: Runs): ExperimentReport {
   };
 }
 
-function reportRow({ title, unit, digits = 0, read, figure, ...row }: RowDefinition, runs: Runs): ReportRow {
-  const less = row.less === undefined ? 0 : read(runs.get(row.less)!);
-  const before = read(runs.get(row.before ?? 'before')!) - less;
-  const afterRun = row.after === null ? undefined : runs.get(row.after ?? 'after');
-  const after = afterRun === undefined ? undefined : read(afterRun) - less;
+function reportRow({ title, unit, digits = 0, figure, ...row }: RowDefinition, runs: Runs): ReportRow {
+  const { before, after } = numbersOf(row, runs);
   const ratio = after === undefined ? undefined : ratioOf(before, after);
   const change = after === undefined ? undefined : changeInPercent(before, after);
   const numbers: Record<Comparison, number | undefined> = {
@@ -103,6 +100,19 @@ function reportRow({ title, unit, digits = 0, read, figure, ...row }: RowDefinit
     measured,
     errorInPercent:
       figure === undefined || measured === undefined ? undefined : errorInPercent(measured, figure.value),
+  };
+}
+
+function numbersOf(
+  { read, less, before = 'before', after = 'after' }: Omit<RowDefinition, 'title' | 'unit'>,
+  runs: Runs,
+): { readonly before: number; readonly after: number | undefined } {
+  if (typeof read !== 'function') return { before: read.all(runs), after: undefined };
+  const subtracted = less === undefined ? 0 : read(runs.get(less)!);
+  const afterRun = after === null ? undefined : runs.get(after);
+  return {
+    before: read(runs.get(before)!) - subtracted,
+    after: afterRun === undefined ? undefined : read(afterRun) - subtracted,
   };
 }
 

@@ -2,6 +2,7 @@
 
 import type { Policies } from '../../kvm/policies.js';
 import type { Experiment, RowDefinition, Setup } from '../experiment.js';
+import { type ReadOff, ReadOffError } from '../observation.js';
 import { both, busyCycles, exitsOf, heavy, operationCount, reason } from '../read-off.js';
 import { GUEST_MEMORY_BYTES, likeLinux, oneGuest, type SyscallMsrs } from './setups.js';
 
@@ -147,4 +148,33 @@ const userSpace: Experiment = {
   ],
 };
 
-export const MSR_SWITCHING: readonly Experiment[] = [idle, kernelThread, guestToGuest, userSpace];
+/** A system call of a guest's own, timed by itself: `NAME: right, cycles N`. */
+const systemCall =
+  (name: string): ReadOff =>
+  ({ vms }) => {
+    const found = new RegExp(`^${name}: right, cycles (\\d+)$`, 'm').exec(vms[0]!.output);
+    if (found === null) throw new ReadOffError(`the guest's ${name} did not come back right`);
+    return Number(found[1]);
+  };
+
+const callRow = (name: string, from: number, to: number): RowDefinition => ({
+  title: `${name}, there and back`,
+  unit: 'cycles',
+  read: systemCall(name),
+  figure: {
+    of: 'before',
+    value: { from, to },
+    source: 'instruction tables of the time, the pair of instructions alone (recalled)',
+    kind: 'predicted',
+  },
+});
+
+const entries: Experiment = {
+  name: 'system-calls',
+  section: SECTION,
+  title: "Ways into a guest's kernel: what these MSRs are for; none of them leaves the guest",
+  setups: { before: oneGuest('2.6.32', 'syscall-entries') },
+  rows: [callRow('SYSCALL', 90, 150), callRow('SYSENTER', 90, 150), callRow('INT 0x80', 200, 350)],
+};
+
+export const MSR_SWITCHING: readonly Experiment[] = [idle, kernelThread, guestToGuest, userSpace, entries];
