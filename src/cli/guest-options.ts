@@ -14,6 +14,7 @@ export interface GuestOptions {
   readonly era: Era;
   readonly policy: Partial<Policies>;
   readonly costModel: CostModelName;
+  readonly vga?: boolean;
   readonly maxInstructions?: number;
   readonly successExitCode?: number;
 }
@@ -43,6 +44,7 @@ export function addGuestOptions(command: Command): Command {
       {},
     )
     .addOption(costModelOption())
+    .option('--vga', 'add a VGA window at 0xa0000, mapped and unmapped by memory slots')
     .option('--max-instructions <n>', 'stop after this many guest instructions', parseCount)
     .option('--success-exit-code <n>', 'the exit code that stands for success', parseCount)
     .addHelpText(

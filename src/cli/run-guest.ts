@@ -32,9 +32,9 @@ export async function runGuest(
 ): Promise<RunResult> {
   try {
     const image = readGuestFile(path, options.format);
-    const { memory: memoryBytes, era, policy: policies } = options;
+    const { memory: memoryBytes, era, policy: policies, vga: vgaWindow = false } = options;
     const costModel = COST_MODELS[options.costModel];
-    const vm = createVm({ image, memoryBytes, era, policies, costModel, ...observers });
+    const vm = createVm({ image, memoryBytes, era, policies, costModel, vgaWindow, ...observers });
     return await runInSlices(vm, options.maxInstructions);
   } catch (error) {
     throw commandErrorFor(error, path);
