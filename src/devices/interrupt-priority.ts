@@ -11,6 +11,12 @@ export interface TaskPriorityStorage {
   write(value: number): void;
 }
 
+/** IRR and ISR. */
+export interface InterruptVectors {
+  readonly request: VectorBitmap;
+  readonly inService: VectorBitmap;
+}
+
 function ownStorage(): TaskPriorityStorage {
   let priority = 0;
   return {
@@ -22,13 +28,18 @@ function ownStorage(): TaskPriorityStorage {
 }
 
 export class InterruptPriority {
-  readonly inService = new VectorBitmap();
-  readonly request = new VectorBitmap();
+  readonly inService: VectorBitmap;
+  readonly request: VectorBitmap;
   readonly triggerMode = new VectorBitmap();
   private readonly storage: TaskPriorityStorage;
 
-  constructor(storage: TaskPriorityStorage = ownStorage()) {
+  constructor(
+    storage: TaskPriorityStorage = ownStorage(),
+    vectors: InterruptVectors = { request: new VectorBitmap(), inService: new VectorBitmap() },
+  ) {
     this.storage = storage;
+    this.request = vectors.request;
+    this.inService = vectors.inService;
   }
 
   reset(): void {
@@ -63,9 +74,13 @@ export class InterruptPriority {
   add(vector: number, levelTriggered: boolean): boolean {
     const merged = this.request.has(vector);
     this.request.add(vector);
+    this.setTriggerMode(vector, levelTriggered);
+    return !merged;
+  }
+
+  setTriggerMode(vector: number, levelTriggered: boolean): void {
     if (levelTriggered) this.triggerMode.add(vector);
     else this.triggerMode.delete(vector);
-    return !merged;
   }
 
   /** Moves a request to in-service. */

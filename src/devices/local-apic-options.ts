@@ -2,7 +2,7 @@
 
 import type { AlarmClock } from './device.js';
 import type { InterruptMessage } from './interrupt-message.js';
-import type { TaskPriorityStorage } from './interrupt-priority.js';
+import type { InterruptVectors, TaskPriorityStorage } from './interrupt-priority.js';
 
 export type LocalApicMode = 'disabled' | 'xAPIC' | 'x2APIC';
 
@@ -43,4 +43,8 @@ export interface LocalApicOptions {
   readonly virtualWire?: boolean;
   /** The register file itself when left out. */
   readonly taskPriorityStorage?: TaskPriorityStorage;
+  /** Where IRR and ISR are, when hardware reads and writes them. */
+  readonly vectors?: InterruptVectors;
+  /** Takes requests instead of the IRR. @returns false when the vector was merged with one that waits already */
+  readonly post?: (vector: number) => boolean;
 }

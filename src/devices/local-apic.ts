@@ -47,7 +47,7 @@ export class LocalApic implements Device {
   constructor(options: LocalApicOptions) {
     this.options = options;
     this.xapicId = options.id & 0xff;
-    this.priority = new InterruptPriority(options.taskPriorityStorage);
+    this.priority = new InterruptPriority(options.taskPriorityStorage, options.vectors);
     this.vectors = new LocalVectorTable(options.tscDeadline ?? false);
     this.timer = new LocalApicTimer({
       clock: options.clock,
@@ -135,6 +135,10 @@ export class LocalApic implements Device {
       this.raiseError(APIC_ERROR.RECEIVED_ILLEGAL_VECTOR);
       return false;
     }
+    if (this.options.post !== undefined) {
+      this.priority.setTriggerMode(vector, levelTriggered);
+      return this.options.post(vector);
+    }
     const isNew = this.priority.add(vector, levelTriggered);
     this.options.connections.interruptArrived();
     return isNew;
@@ -195,7 +199,11 @@ export class LocalApic implements Device {
   /** 11.8.5 Signaling Interrupt Servicing Completion. */
   endOfInterrupt(): void {
     const vector = this.priority.end();
-    if (vector < 0) return;
+    if (vector >= 0) this.announceEnd(vector);
+  }
+
+  /** What follows the end of an interrupt that is no longer in service. */
+  announceEnd(vector: number): void {
     const { connections } = this.options;
     connections.endOfInterrupt?.(vector);
     if (this.priority.triggerMode.has(vector) && !(this.spurious & SPURIOUS.SUPPRESS_EOI_BROADCAST))
@@ -259,7 +267,7 @@ export class LocalApic implements Device {
       const { inService, triggerMode, request } = this.priority;
       const bitmap =
         offset < REGISTER.TRIGGER_MODE ? inService : offset < REGISTER.REQUEST ? triggerMode : request;
-      return bitmap.words[(offset >> 4) & 7]!;
+      return bitmap.word((offset >> 4) & 7);
     }
     switch (offset) {
       case REGISTER.ID:

@@ -49,6 +49,9 @@ const WRITABLE_BITS: ReadonlyMap<number, bigint> = new Map([
   [REGISTER.SELF_IPI, 0xffn],
 ]);
 
+/** The register at this xAPIC offset can be read in x2APIC mode. */
+export const isReadableX2apic = (register: number): boolean => READABLE.has(register);
+
 /** xAPIC offset of the register behind an MSR. */
 export const x2apicRegister = (msr: number): number => (msr - X2APIC_FIRST_MSR) << 4;
 

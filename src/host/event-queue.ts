@@ -5,11 +5,14 @@ export class TimedEvent {
   readonly time: number;
   readonly sequence: number;
   readonly action: () => void;
+  /** Posted-interrupt notification: a processor that runs a guest may take it by itself. */
+  readonly isNotification: boolean;
   cancelled = false;
-  constructor(time: number, sequence: number, action: () => void) {
+  constructor(time: number, sequence: number, action: () => void, isNotification: boolean) {
     this.time = time;
     this.sequence = sequence;
     this.action = action;
+    this.isNotification = isNotification;
   }
 
   cancel(): void {
@@ -26,8 +29,8 @@ export class EventQueue {
   private nextSequence = 0;
 
   /** `action` runs when the owner of the queue reaches `time`. */
-  schedule(time: number, action: () => void): TimedEvent {
-    const event = new TimedEvent(time, this.nextSequence++, action);
+  schedule(time: number, action: () => void, isNotification = false): TimedEvent {
+    const event = new TimedEvent(time, this.nextSequence++, action, isNotification);
     let index = this.heap.length;
     while (index > 0) {
       const parent = (index - 1) >> 1;
@@ -43,6 +46,12 @@ export class EventQueue {
   get nextTime(): number {
     this.dropCancelled();
     return this.heap.length === 0 ? Number.POSITIVE_INFINITY : this.heap[0]!.time;
+  }
+
+  /** The earliest event due at or before `time`, which stays in the queue. */
+  firstDue(time: number): TimedEvent | undefined {
+    this.dropCancelled();
+    return this.heap.length === 0 || this.heap[0]!.time > time ? undefined : this.heap[0];
   }
 
   /** Removes the earliest event due at or before `time`. */

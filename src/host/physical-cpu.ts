@@ -53,6 +53,9 @@ const OP = {
 } as const;
 
 const FXSAVE_SIZE = 512;
+/** Vectors of the host's interrupts: that of posted interrupts (POSTED_INTR_VECTOR), and one for all others. */
+export const POSTED_INTERRUPT_VECTOR = 0xf2;
+const DEVICE_INTERRUPT_VECTOR = 0x31;
 /** RSP is switched by VM entry and exit themselves. */
 const RSP_WORD = 8;
 
@@ -207,8 +210,15 @@ export class PhysicalCpu implements CostSink, InterruptSource {
     return this.events.nextTime <= this.processor.timeStampCounter;
   }
 
-  acknowledge(): never {
-    throw new Error('host interrupts are taken by host code, never through the guest');
+  /**
+   * The processor takes an interrupt in while it runs a guest. Only a notification of posted interrupts is gone then; all
+   * others are served by host code, after the VM exit.
+   */
+  acknowledge(): number {
+    const event = this.events.firstDue(this.now);
+    if (event?.isNotification !== true) return DEVICE_INTERRUPT_VECTOR;
+    this.events.takeDue(this.now);
+    return POSTED_INTERRUPT_VECTOR;
   }
 
   localIrqDisable(): void {

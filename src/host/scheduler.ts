@@ -99,6 +99,13 @@ export class Scheduler {
     sender.horizon = Math.min(sender.horizon, target.nextTime + sender.costOf(INTERRUPT_FLIGHT));
   }
 
+  /** The posted-interrupt notification: a guest that runs on the CPU does not leave for it. */
+  sendNotification(target: HostCpu): void {
+    const sender = this.executing.cpu;
+    sender.charge(SEND_INTERRUPT);
+    target.cpu.events.schedule(sender.now + sender.costOf(INTERRUPT_FLIGHT), () => {}, true);
+  }
+
   /** smp_send_reschedule: the CPU leaves the guest and looks at its flags. */
   sendReschedule(target: HostCpu): void {
     this.sendInterrupt(target, () => {});

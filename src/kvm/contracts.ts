@@ -5,6 +5,7 @@
 
 import type { CostSink } from '../host/cost/operations.js';
 import type { HostPhysicalAddress } from '../memory/addresses.js';
+import type { ApicVirtualisation } from './irqchip/apic-virtualisation.js';
 import type { DeadlineTimer } from './irqchip/deadline-timer.js';
 
 /** An in-kernel I/O bus (struct kvm_io_bus): devices asked in order of registration, the first that claims wins. */
@@ -22,6 +23,16 @@ export interface InKernelBus {
 export interface VcpuInterrupts {
   /** An interrupt could be injected, the task priority considered. */
   hasInterrupt(): boolean;
+  /** An interrupt has to be injected by the hypervisor: none of the APIC's if the processor delivers those. */
+  hasInjectableInterrupt(): boolean;
+  /** What the processor does of the local APIC by itself, undefined for nothing but the TPR shadow. */
+  readonly virtualisation: ApicVirtualisation | undefined;
+  /** The guest has written a register in the virtual-APIC page (kvm_apic_write_nodecode). */
+  registerWritten(offset: number): void;
+  /** The processor has ended an interrupt (kvm_apic_set_eoi_accelerated). */
+  interruptEnded(vector: number): void;
+  /** Eight words: vectors whose end an I/O APIC has to hear of. */
+  levelTriggered(): Uint32Array;
   /** Takes the interrupt (IRR to ISR) and returns its vector. */
   acknowledge(): number;
   /** Highest vector requested in the local APIC whatever its priority, -1 for none (kvm_lapic_find_highest_irr). */

@@ -4,6 +4,7 @@ import { CR0, CR4, EFER } from '../architecture/control-registers.js';
 import { MSR } from '../architecture/msrs.js';
 import { ENTRY_CONTROL } from '../architecture/vmx/controls.js';
 import { VMCS } from '../architecture/vmx/vmcs-fields.js';
+import { msrBitmapOf } from './apic-mode.js';
 import { activateFpu, deactivateFpu } from './fpu.js';
 import { loadHostState } from './host-state.js';
 import { setupMsrs } from './msr-switching.js';
@@ -110,8 +111,5 @@ export function writeEfer(vcpu: Vcpu, bits: number): void {
   cpu.vmwriteNumber(VMCS.VM_ENTRY_CONTROLS, wanted >>> 0);
   vcpu.vmx.switchedMsr(MSR.EFER)!.guestValue = BigInt(longMode ? bits : bits & ~EFER.LME);
   setupMsrs(vcpu);
-  cpu.vmwriteNumber(
-    VMCS.ADDRESS_OF_MSR_BITMAPS,
-    longMode ? vcpu.vm.vmx.msrBitmapLongMode : vcpu.vm.vmx.msrBitmapLegacy,
-  );
+  cpu.vmwriteNumber(VMCS.ADDRESS_OF_MSR_BITMAPS, msrBitmapOf(vcpu));
 }

@@ -34,7 +34,7 @@ export function injectPendingEvent(vcpu: Vcpu): void {
       vcpu.nmiInjected = true;
       writeInterruption(vcpu, VECTOR.NMI, INTERRUPTION_TYPE.NMI);
     }
-  } else if (vcpu.interrupts.hasInterrupt() && interruptAllowed(vcpu)) {
+  } else if (vcpu.interrupts.hasInjectableInterrupt() && interruptAllowed(vcpu)) {
     vcpu.injectedInterrupt = {
       vector: vcpu.interrupts.acknowledge(),
       software: false,
@@ -43,9 +43,10 @@ export function injectPendingEvent(vcpu: Vcpu): void {
     queueInterrupt(vcpu);
   }
   if (vcpu.nmiPending) openWindow(vcpu, PRIMARY.NMI_WINDOW_EXITING);
-  else if (vcpu.interrupts.hasInterrupt() || vcpu.requestInterruptWindow)
+  else if (vcpu.interrupts.hasInjectableInterrupt() || vcpu.requestInterruptWindow)
     openWindow(vcpu, PRIMARY.INTERRUPT_WINDOW_EXITING);
-  if (vcpu.interrupts.enabled && vcpu.vmx.tprShadow) updateTprThreshold(vcpu);
+  if (vcpu.interrupts.enabled && vcpu.vmx.tprShadow && vcpu.interrupts.virtualisation?.delivers !== true)
+    updateTprThreshold(vcpu);
   vcpu.interrupts.syncToGuest();
 }
 

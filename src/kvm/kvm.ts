@@ -16,6 +16,7 @@ import { Emulator } from './emulator/emulator.js';
 import { type AddressRange, IoBus } from './io-bus.js';
 import { type IoEventFdRequest, IoEventFds } from './ioeventfd.js';
 import { DEFAULT_APIC_ADDRESS } from './irqchip/apic-base.js';
+import { ApicVirtualisation } from './irqchip/apic-virtualisation.js';
 import { DeadlineTimer } from './irqchip/deadline-timer.js';
 import { InKernelIrqchip } from './irqchip/in-kernel-irqchip.js';
 import { createIrqRoutingProtection } from './irqchip/irq-routing-protection.js';
@@ -38,7 +39,7 @@ import { Vcpu } from './vcpu.js';
 import { vcpuThread } from './vcpu-thread.js';
 import { Vm } from './vm.js';
 import { loadVcpuOn, setupVmcs } from './vmcs-setup.js';
-import { VmxModule } from './vmx-module.js';
+import { UnsupportedProcessorError, VmxModule } from './vmx-module.js';
 
 /** The kvm and kvm_intel modules of a host. */
 export class Kvm {
@@ -51,8 +52,12 @@ export class Kvm {
     this.vmx = new VmxModule(host);
   }
 
-  /** KVM_CREATE_VM, KVM_CREATE_IRQCHIP and KVM_CREATE_PIT2. */
+  /** KVM_CREATE_VM, KVM_CREATE_IRQCHIP and KVM_CREATE_PIT2. @throws UnsupportedProcessorError */
   createVm(policies: Policies): KvmVm {
+    if (policies.apicVirtualisation !== 'none' && !this.vmx.hasApicVirtualisation)
+      throw new UnsupportedProcessorError(
+        `apicVirtualisation=${policies.apicVirtualisation} needs a processor that has it (Ivy Bridge-EP or later)`,
+      );
     if (policies.hostFpu === 'eager') for (const { fpu } of this.host.cpus) fpu.useEagerSwitching();
     return new KvmVm(this.host, this.vmx, policies);
   }
@@ -159,7 +164,7 @@ export class KvmVm {
     const vcpu = new Vcpu(this.vcpus.length, vm, cpu, vm.vmx.region());
     this.vcpus.push(vcpu);
     vm.vcpus.push(vcpu);
-    const { deadlineTimer } = vm.policies;
+    const { deadlineTimer, apicVirtualisation } = vm.policies;
     const localApic = this.irqchip.addVcpu(
       vcpu,
       vcpu.clock,
@@ -170,6 +175,19 @@ export class KvmVm {
             vcpu,
             deadlineTimer === 'preemption-timer' && vm.vmx.hasPreemptionTimer,
           ),
+      apicVirtualisation === 'none'
+        ? undefined
+        : (page) =>
+            new ApicVirtualisation({
+              policy: apicVirtualisation,
+              memory: host.memory,
+              page,
+              descriptor: host.pages.allocatePage(),
+              target: {
+                charge: (operation, times) => host.scheduler.executingCpu.cpu.charge(operation, times),
+                notifyPosted: () => vcpu.notifyPosted(),
+              },
+            }),
     );
     if (vcpu.id > 0) {
       // Application processors wait to be started.

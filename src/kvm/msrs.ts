@@ -4,6 +4,7 @@ import { MSR } from '../architecture/msrs.js';
 import { SEGMENT } from '../architecture/registers.js';
 import { VMCS } from '../architecture/vmx/vmcs-fields.js';
 import { operation } from '../host/cost/operations.js';
+import { apicModeChanged } from './apic-mode.js';
 import { setEfer } from './control-registers.js';
 import { loadHostState } from './host-state.js';
 import { MSR_PV_EOI } from './irqchip/pv-eoi.js';
@@ -119,7 +120,9 @@ function writeSoftwareMsr(vcpu: Vcpu, index: number, value: bigint): boolean {
   }
   if (index === MSR.APIC_BASE) {
     vcpu.makeRequest(REQUEST.EVENT);
-    return vcpu.interrupts.writeApicBase(value);
+    if (!vcpu.interrupts.writeApicBase(value)) return false;
+    apicModeChanged(vcpu);
+    return true;
   }
   if (index === MSR_PV_EOI) return vcpu.interrupts.writePvEoiMsr(value);
   if (index === MSR.TSC_DEADLINE) return vcpu.interrupts.writeTscDeadline(value);

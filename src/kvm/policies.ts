@@ -26,7 +26,7 @@ export const IMPLEMENTED: { readonly [M in Mechanism]: readonly Policies[M][] } 
   busCapacity: ['6', '200', '1000'],
   apicAccess: ['emulated', 'fast-eoi'],
   pvEoi: ['off', 'on'],
-  apicVirtualisation: ['none'],
+  apicVirtualisation: ['none', 'register', 'register+virtual-interrupt-delivery', 'posted-interrupts'],
   deadlineTimer: ['absent', 'hrtimer', 'preemption-timer'],
   haltPolling: ['off', 'always', 'dynamic'],
   memorySlotLookup: ['linear', 'last-used', 'sorted'],

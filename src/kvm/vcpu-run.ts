@@ -10,9 +10,9 @@ import { cancelInjection, injectPendingEvent, interruptAllowed } from './event-i
 import { handleFastExit, isFastExit } from './exit-fast-path.js';
 import { dispatchExit } from './exits/index.js';
 import { deactivateFpu, loadGuestFpu } from './fpu.js';
-import { pollBeforeSleep } from './halt-polling.js';
 import { saveHostState } from './host-state.js';
 import type { KvmExit } from './kvm-exit.js';
+import { pollBeforeSleep } from './poll-before-sleep.js';
 import { REQUEST, type Vcpu } from './vcpu.js';
 import { loadVcpuOn } from './vmcs-setup.js';
 import { afterExit, enterGuest, resumeGuest } from './vmx-vcpu-run.js';

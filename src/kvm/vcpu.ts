@@ -392,6 +392,13 @@ export class Vcpu implements CostSink, GuestContext {
     scheduler.sendReschedule(this.hostCpu);
   }
 
+  /** An interrupt was posted for the vCPU (kvm_vcpu_trigger_posted_interrupt). */
+  notifyPosted(): void {
+    const { scheduler } = this.vm.host;
+    if (!this.guestMode) this.kick();
+    else if (scheduler.executingCpu.cpu !== this.cpu) scheduler.sendNotification(this.hostCpu);
+  }
+
   /** An INIT message came (APIC_DM_INIT of __apic_accept_irq). */
   init(): void {
     this.mpState = 'init-received';

@@ -2,11 +2,11 @@
 
 import { CR0, CR4 } from '../architecture/control-registers.js';
 import { MSR } from '../architecture/msrs.js';
-import { PRIMARY, SECONDARY } from '../architecture/vmx/controls.js';
+import { EXIT_CONTROL, PIN_BASED, PRIMARY, SECONDARY } from '../architecture/vmx/controls.js';
 import { encodeEptPointer } from '../architecture/vmx/ept.js';
 import { VMCS } from '../architecture/vmx/vmcs-fields.js';
 import { HOST_SELECTOR, HOST_SYSENTER_EIP } from '../host/host-kernel.js';
-import type { PhysicalCpu } from '../host/physical-cpu.js';
+import { type PhysicalCpu, POSTED_INTERRUPT_VECTOR } from '../host/physical-cpu.js';
 import type { HostPhysicalAddress } from '../memory/addresses.js';
 import { updateExceptionBitmap } from './fpu.js';
 import { TASK_SWITCHED_AFTER_EXIT } from './host-state.js';
@@ -46,7 +46,20 @@ export function setupVmcs(vcpu: Vcpu, apic: ApicPages): void {
   }
   vcpu.vmx.tprShadow = flexPriority;
   if (apic.accessPage === undefined) secondary &= ~SECONDARY.VIRTUALIZE_APIC_ACCESSES;
-  write(VMCS.PIN_BASED_VM_EXECUTION_CONTROLS, configuration.pinBased);
+  const { virtualisation } = vcpu.interrupts;
+  let { pinBased, exit } = configuration;
+  if (virtualisation !== undefined) {
+    secondary |= SECONDARY.APIC_REGISTER_VIRTUALIZATION;
+    if (virtualisation.delivers) secondary |= SECONDARY.VIRTUAL_INTERRUPT_DELIVERY;
+    if (virtualisation.posts) {
+      pinBased |= PIN_BASED.PROCESS_POSTED_INTERRUPTS;
+      exit |= EXIT_CONTROL.ACKNOWLEDGE_INTERRUPT_ON_EXIT;
+      write(VMCS.POSTED_INTERRUPT_NOTIFICATION_VECTOR, POSTED_INTERRUPT_VECTOR);
+      write(VMCS.POSTED_INTERRUPT_DESCRIPTOR_ADDRESS, virtualisation.descriptor);
+    }
+  }
+  vcpu.vmx.pinBased = pinBased;
+  write(VMCS.PIN_BASED_VM_EXECUTION_CONTROLS, pinBased);
   write(VMCS.PRIMARY_PROCESSOR_BASED_VM_EXECUTION_CONTROLS, primary >>> 0);
   write(VMCS.SECONDARY_PROCESSOR_BASED_VM_EXECUTION_CONTROLS, secondary >>> 0);
   write(VMCS.PAGE_FAULT_ERROR_CODE_MASK, 0);
@@ -76,7 +89,7 @@ export function setupVmcs(vcpu: Vcpu, apic: ApicPages): void {
   cpu.vmwrite(VMCS.GUEST_IA32_PAT, pat);
 
   for (const msr of vcpu.vmx.switchedMsrs) msr.hostValue = cpu.rdmsr(msr.index);
-  write(VMCS.VM_EXIT_CONTROLS, configuration.exit);
+  write(VMCS.VM_EXIT_CONTROLS, exit);
   write(VMCS.VM_ENTRY_CONTROLS, configuration.entry);
   cpu.vmwrite(VMCS.CR0_GUEST_HOST_MASK, ALL_64_BITS);
   write(VMCS.CR4_GUEST_HOST_MASK, HOST_OWNED_CR4);

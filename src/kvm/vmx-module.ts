@@ -7,6 +7,8 @@ import { MSR } from '../architecture/msrs.js';
 import { ENTRY_CONTROL, EXIT_CONTROL, PIN_BASED, PRIMARY, SECONDARY } from '../architecture/vmx/controls.js';
 import { ioBitmapByte, ioBitmapMask } from '../architecture/vmx/io-bitmap.js';
 import { msrBitmapBit } from '../architecture/vmx/msr-bitmap.js';
+import { APIC_REGISTER } from '../devices/local-apic-registers.js';
+import { isReadableX2apic } from '../devices/x2apic-face.js';
 import type { Host } from '../host/host.js';
 import type { PhysicalCpu } from '../host/physical-cpu.js';
 import type { HostPhysicalAddress } from '../memory/addresses.js';
@@ -42,6 +44,8 @@ export class VmxModule {
   readonly msrBitmapLegacy: HostPhysicalAddress;
   readonly msrBitmapLongMode: HostPhysicalAddress;
   readonly hasPreemptionTimer: boolean;
+  readonly hasApicVirtualisation: boolean;
+  private readonly x2apicBitmaps = new Map<string, HostPhysicalAddress>();
   private readonly host: Host;
   private nextVpid = 1;
 
@@ -53,6 +57,11 @@ export class VmxModule {
       host.cpus[0]!.cpu,
       MSR.VMX_PINBASED_CTLS,
       PIN_BASED.ACTIVATE_VMX_PREEMPTION_TIMER,
+    );
+    this.hasApicVirtualisation = allows(
+      host.cpus[0]!.cpu,
+      MSR.VMX_PROCBASED_CTLS2,
+      SECONDARY.VIRTUAL_INTERRUPT_DELIVERY,
     );
     this.ioBitmapA = this.bitmap();
     this.ioBitmapB = this.bitmap();
@@ -78,6 +87,32 @@ export class VmxModule {
   /** A virtual-processor identifier that no other vCPU of the host has. */
   allocateVpid(): number {
     return this.nextVpid++;
+  }
+
+  /**
+   * The MSR bitmap of guests whose x2APIC registers the processor virtualises: reads pass except of the timer's current
+   * count, of the writes those that the processor acts on (vmx_msr_bitmap_longmode_x2apic).
+   */
+  x2apicBitmap(longMode: boolean, delivers: boolean): HostPhysicalAddress {
+    const key = `${longMode} ${delivers}`;
+    const known = this.x2apicBitmaps.get(key);
+    if (known !== undefined) return known;
+    const page = this.bitmap();
+    this.x2apicBitmaps.set(key, page);
+    const { bytes } = this.host.memory;
+    const base = longMode ? this.msrBitmapLongMode : this.msrBitmapLegacy;
+    bytes.copyWithin(page, base, base + PAGE_SIZE);
+    const pass = (index: number, write: boolean): void => {
+      const bit = msrBitmapBit(index, write);
+      bytes[page + (bit >> 3)]! &= ~(1 << (bit & 7));
+    };
+    for (let offset = 0; offset < 0x400; offset += 0x10)
+      if (isReadableX2apic(offset) && offset !== APIC_REGISTER.CURRENT_COUNT)
+        pass(MSR.X2APIC_BASE + (offset >> 4), false);
+    const written: number[] = [APIC_REGISTER.TASK_PRIORITY];
+    if (delivers) written.push(APIC_REGISTER.EOI, APIC_REGISTER.SELF_IPI);
+    for (const offset of written) pass(MSR.X2APIC_BASE + (offset >> 4), true);
+    return page;
   }
 
   private bitmap(): HostPhysicalAddress {

@@ -40,6 +40,10 @@ export class VmxState {
   tprShadow = false;
   /** The VMX-preemption timer is active in the VMCS. */
   preemptionTimerActive = false;
+  /** Pin-based controls apart from that. */
+  pinBased = 0;
+  /** "Virtualize x2APIC mode" is 1. */
+  virtualX2apic = false;
 
   /** Guest values are in FS, GS, KERNEL_GS_BASE and the syscall MSRs (host_state.loaded). */
   hostStateSaved = false;

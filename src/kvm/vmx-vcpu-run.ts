@@ -7,6 +7,7 @@ import { VMCS } from '../architecture/vmx/vmcs-fields.js';
 import { PREEMPTION_TIMER_RATE } from '../architecture/vmx/vmx-capabilities.js';
 import { HOST_SELECTOR } from '../host/host-kernel.js';
 import type { GuestStop } from '../host/physical-cpu.js';
+import { syncVirtualInterrupts } from './apic-mode.js';
 import { requeueInterruptedEvent } from './event-injection.js';
 import type { Vcpu } from './vcpu.js';
 
@@ -27,6 +28,7 @@ export function enterGuest(vcpu: Vcpu): GuestStop {
     vmx.hostStackKnown = true;
   }
   if (vcpu.interrupts.deadlineTimer?.inHardware === true) updatePreemptionTimer(vcpu);
+  if (vcpu.interrupts.virtualisation?.delivers === true) syncVirtualInterrupts(vcpu);
   if (!cpu.cr2Equals(vcpu.cr2Words)) cpu.writeCr2(vcpu.cr2);
   const { launched } = vcpu;
   vcpu.launched = true;
@@ -44,7 +46,7 @@ function updatePreemptionTimer(vcpu: Vcpu): void {
   }
   if (active === vmx.preemptionTimerActive) return;
   vmx.preemptionTimerActive = active;
-  const { pinBased } = vcpu.vm.vmx.configuration;
+  const { pinBased } = vmx;
   cpu.vmwriteNumber(
     VMCS.PIN_BASED_VM_EXECUTION_CONTROLS,
     active ? pinBased | PIN_BASED.ACTIVATE_VMX_PREEMPTION_TIMER : pinBased,

@@ -9,11 +9,12 @@ import type { RunResult, VirtualMachine, VmOptions, VmRunLimits } from './virtua
  * @throws MachineError 'image' or 'option'; PolicyError
  */
 export function createVm(options: VmOptions): VirtualMachine {
-  const { costModel, topology, vcpus = 1 } = options;
+  const { costModel, processor, topology, vcpus = 1 } = options;
   return new KvmMachine(
     createScenario({
       topology: topology ?? { sockets: 1, coresPerSocket: vcpus },
       ...(costModel === undefined ? {} : { costModel }),
+      ...(processor === undefined ? {} : { processor }),
       vms: [options],
     }),
   );

@@ -1,5 +1,6 @@
 /** The hardware of the simulated host: linear memory, engine, processors with VT-x. */
 
+import type { VmxFeature } from '../architecture/vmx/vmcs-fields.js';
 import { vmxCapabilities } from '../architecture/vmx/vmx-capabilities.js';
 import { PhysicalMemory } from '../memory/physical-memory.js';
 import type { InterruptSource, MmioBus, PortBus } from '../processor/core.js';
@@ -21,6 +22,13 @@ const NO_MMIO: MmioBus = { read: (_address, size) => (1n << BigInt(8 * size)) - 
 /** The simulated CPU puts its own in place. */
 const NO_INTERRUPTS: InterruptSource = { pending: () => false, acknowledge: () => 0 };
 
+/** Generations by what they can do in VMX operation; their costs are the cost model's. */
+export type ProcessorModel = 'nehalem' | 'ivy-bridge-ep';
+const VMX_FEATURES: Readonly<Record<ProcessorModel, readonly VmxFeature[]>> = {
+  nehalem: ['preemptionTimer'],
+  'ivy-bridge-ep': ['preemptionTimer', 'apicVirtualization'],
+};
+
 export interface PhysicalProcessor {
   readonly processor: Processor;
   readonly extensions: VirtualMachineExtensions;
@@ -33,7 +41,11 @@ export interface PhysicalMachine {
 }
 
 /** @param ramBytes host-physical RAM, a multiple of 4096 */
-export function createPhysicalMachine(ramBytes: number, processorCount = 1): PhysicalMachine {
+export function createPhysicalMachine(
+  ramBytes: number,
+  processorCount = 1,
+  model: ProcessorModel = 'nehalem',
+): PhysicalMachine {
   const plan = planAddresses(processorCount, ramBytes, DECODED_CODE_BYTES);
   const linearMemory = new WebAssembly.Memory({ initial: plan.wasmPages, maximum: plan.wasmPages });
   const memory = new PhysicalMemory(linearMemory, plan.ram, ramBytes);
@@ -41,7 +53,7 @@ export function createPhysicalMachine(ramBytes: number, processorCount = 1): Phy
     cyclesOf: guestInstructionCycles,
     eventDelivery: GUEST_EVENT_DELIVERY_CYCLES,
   });
-  const capabilities = vmxCapabilities(['preemptionTimer']);
+  const capabilities = vmxCapabilities(VMX_FEATURES[model]);
   const processors = Array.from({ length: processorCount }, (_, number): PhysicalProcessor => {
     const processor = new Processor({
       engine,

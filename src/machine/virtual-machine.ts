@@ -5,6 +5,7 @@ import type { Era, Policies } from '../kvm/policies.js';
 import type { VmStatistics } from '../kvm/vm.js';
 import type { TraceSink } from '../trace/events.js';
 import type { GuestImage } from './guest-image.js';
+import type { ProcessorModel } from './physical-machine.js';
 import type { Placement, Topology } from './scenario/scenario-options.js';
 
 export interface VmOptions {
@@ -19,6 +20,8 @@ export interface VmOptions {
   readonly placement?: Placement;
   /** Default: the talk's i7. */
   readonly costModel?: CostModel;
+  /** What the host's processors can do; default `nehalem`. APIC virtualisation needs `ivy-bridge-ep`. */
+  readonly processor?: ProcessorModel;
   /** Bundle of policies; single ones can be replaced. Default: 2.6.32. */
   readonly era?: Era;
   readonly policies?: Partial<Policies>;

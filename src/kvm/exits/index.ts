@@ -4,6 +4,7 @@ import { ENTRY_FAILURE, EXIT_REASON } from '../../architecture/vmx/exit-reasons.
 import { VMCS } from '../../architecture/vmx/vmcs-fields.js';
 import type { KvmExit } from '../kvm-exit.js';
 import type { Vcpu } from '../vcpu.js';
+import { handleApicWrite, handleEndOfInterrupt } from './apic.js';
 import { handleControlRegister } from './control-register.js';
 import { handleCpuid } from './cpuid.js';
 import { handleDebugRegister } from './debug-register.js';
@@ -60,6 +61,8 @@ for (const [reason, handler] of [
   [EXIT_REASON.MWAIT_INSTRUCTION, handleAbsentFeature],
   [EXIT_REASON.MONITOR_INSTRUCTION, handleAbsentFeature],
   [EXIT_REASON.TPR_BELOW_THRESHOLD, handleTprBelowThreshold],
+  [EXIT_REASON.EOI_INDUCED, handleEndOfInterrupt],
+  [EXIT_REASON.APIC_WRITE, handleApicWrite],
   [EXIT_REASON.APIC_ACCESS, handleApicAccess],
   [EXIT_REASON.EPT_VIOLATION, handleEptViolation],
   [EXIT_REASON.EPT_MISCONFIG, handleEptMisconfiguration],

@@ -52,8 +52,8 @@ export function handleEptMisconfiguration(vcpu: Vcpu): KvmExit | undefined {
     return undefined;
   }
   const generation = vm.extendedPageTables.mmioGeneration(address, cpu);
-  // A table entry that no code of this hypervisor makes.
-  if (generation === undefined) return { reason: 'unknown', hardwareReason: vcpu.vmx.exitReason };
+  // Another CPU has taken the mark away since, because slots changed: the guest tries again (RET_MMIO_PF_RETRY).
+  if (generation === undefined) return undefined;
   return generation === vm.memorySlots.generation ? emulateMmio(vcpu) : handlePageFault(vcpu, address);
 }
 

@@ -8,10 +8,12 @@ import { DELIVERY_MODE, type InterruptMessage, SHORTHAND } from '../../devices/i
 import { IoApic } from '../../devices/io-apic.js';
 import { ProgrammableInterruptController } from '../../devices/programmable-interrupt-controller.js';
 import { ProgrammableIntervalTimer, SystemControlPort } from '../../devices/programmable-interval-timer.js';
+import type { HostPhysicalAddress } from '../../memory/addresses.js';
 import type { PhysicalMemory } from '../../memory/physical-memory.js';
 import { deviceAt } from '../device-at.js';
 import type { IoBus } from '../io-bus.js';
 import type { PageAllocator } from '../mmu/extended-page-tables.js';
+import type { ApicVirtualisation } from './apic-virtualisation.js';
 import type { DeadlineTimer } from './deadline-timer.js';
 import { DEFAULT_ROUTING, IrqRouting } from './irq-routing.js';
 import type { IrqRoutingProtection } from './irq-routing-protection.js';
@@ -73,19 +75,23 @@ export class InKernelIrqchip {
   /**
    * Creates the local APIC of a vCPU (kvm_create_lapic). The first one is the boot processor's.
    * @param clock runs the timer: that of the CPU which the vCPU is on
+   * @param virtualisation makes the processor's part of it, around its page of registers
    * @param deadlineTimer runs its TSC-deadline mode, which is not offered without
    */
   addVcpu(
     vcpu: InterruptTarget,
     clock: AlarmClock = this.options.clock,
     deadlineTimer?: DeadlineTimer,
+    virtualisation?: (page: HostPhysicalAddress) => ApicVirtualisation,
   ): VcpuLocalApic {
+    const registerPage = this.options.pages.allocatePage();
     const localApic = new VcpuLocalApic({
       vcpu,
       clock,
       deadlineTimer,
       memory: this.options.memory,
-      registerPage: this.options.pages.allocatePage(),
+      registerPage,
+      virtualisation: virtualisation?.(registerPage),
       externalInterrupts: this.localApics.length === 0 ? this.pic : undefined,
       send: (message, from) => this.deliver(message, from),
       broadcastEndOfInterrupt: (vector) => this.ioApic.endOfInterrupt(vector),

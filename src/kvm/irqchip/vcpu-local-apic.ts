@@ -14,6 +14,7 @@ import type { PhysicalMemory } from '../../memory/physical-memory.js';
 import type { VcpuInterrupts } from '../contracts.js';
 import type { BusDevice } from '../io-bus.js';
 import { APIC_BASE, apicAddressOf, apicModeOf, DEFAULT_APIC_ADDRESS, isLegalApicBase } from './apic-base.js';
+import type { ApicVirtualisation } from './apic-virtualisation.js';
 import type { DeadlineTimer } from './deadline-timer.js';
 import type { PvEoi } from './pv-eoi.js';
 
@@ -50,6 +51,7 @@ export interface VcpuLocalApicOptions {
   readonly clock: AlarmClock;
   /** Offers TSC-deadline mode, run by this. */
   readonly deadlineTimer?: DeadlineTimer | undefined;
+  readonly virtualisation?: ApicVirtualisation | undefined;
   /** Host memory that holds `registerPage`. */
   readonly memory: PhysicalMemory;
   /** A zeroed page for the task priority, which hardware with a TPR shadow reads and writes there. */
@@ -68,6 +70,8 @@ export class VcpuLocalApic implements VcpuInterrupts, BusDevice {
   readonly apic: LocalApic;
   readonly registerPage: HostPhysicalAddress;
   readonly deadlineTimer: DeadlineTimer | undefined;
+  readonly virtualisation: ApicVirtualisation | undefined;
+  private readonly levels = new Uint32Array(8);
   private readonly vcpu: InterruptTarget;
   private readonly externalInterrupts: ExternalInterrupts | undefined;
   private apicBase: bigint;
@@ -81,6 +85,8 @@ export class VcpuLocalApic implements VcpuInterrupts, BusDevice {
     this.vcpu = vcpu;
     this.registerPage = options.registerPage;
     this.deadlineTimer = options.deadlineTimer;
+    const { virtualisation } = options;
+    this.virtualisation = virtualisation;
     this.externalInterrupts = options.externalInterrupts;
     const isBootProcessor = options.externalInterrupts !== undefined;
     this.apicBase = BigInt(DEFAULT_APIC_ADDRESS) | APIC_BASE.ENABLE | (isBootProcessor ? APIC_BASE.BSP : 0n);
@@ -91,6 +97,8 @@ export class VcpuLocalApic implements VcpuInterrupts, BusDevice {
       timerFrequency: APIC_TIMER_FREQUENCY,
       minimumTimerPeriod: Math.ceil(MINIMUM_PERIOD * clock.ticksPerSecond),
       virtualWire: isBootProcessor,
+      ...(virtualisation === undefined ? {} : { vectors: virtualisation }),
+      ...(virtualisation?.posts === true ? { post: (vector) => virtualisation.post(vector) } : {}),
       ...(options.deadlineTimer === undefined
         ? {}
         : {
@@ -123,6 +131,7 @@ export class VcpuLocalApic implements VcpuInterrupts, BusDevice {
         },
       },
     });
+    virtualisation?.mirror(this.apic);
   }
 
   /** The local APIC is enabled in IA32_APIC_BASE. */
@@ -130,12 +139,18 @@ export class VcpuLocalApic implements VcpuInterrupts, BusDevice {
     return this.apic.mode !== 'disabled';
   }
 
+  hasInjectableInterrupt(): boolean {
+    return this.virtualisation?.delivers === true ? this.hasExternalInterrupt : this.hasInterrupt();
+  }
+
   hasInterrupt(): boolean {
+    this.virtualisation?.takePosted();
     return this.apic.pendingVector >= 0 || this.hasExternalInterrupt;
   }
 
   acknowledge(): number {
-    if (this.apic.pendingVector < 0 && this.hasExternalInterrupt)
+    const processorDelivers = this.virtualisation?.delivers === true;
+    if ((processorDelivers || this.apic.pendingVector < 0) && this.hasExternalInterrupt)
       return this.externalInterrupts!.acknowledge();
     const vector = this.apic.acknowledge();
     // A spurious interrupt is not in service.
@@ -144,6 +159,7 @@ export class VcpuLocalApic implements VcpuInterrupts, BusDevice {
   }
 
   highestRequest(): number {
+    this.virtualisation?.takePosted();
     return this.apic.highestRequest;
   }
 
@@ -154,6 +170,30 @@ export class VcpuLocalApic implements VcpuInterrupts, BusDevice {
   injectPendingTimer(): void {
     // What is merged with a request that still waits stays pending and is tried again (kvm_inject_apic_timer_irqs).
     if (this.timerPending && this.apic.deliverTimer()) this.timerPending = false;
+  }
+
+  registerWritten(offset: number): void {
+    const virtualisation = this.virtualisation!;
+    this.vcpu.charge(REGISTER_ACCESS);
+    // The high half of the interrupt command was written without an exit.
+    if (offset === APIC_REGISTER.INTERRUPT_COMMAND_LOW && this.apic.mode === 'xAPIC')
+      this.apic.writeRegister(
+        APIC_REGISTER.INTERRUPT_COMMAND_HIGH,
+        virtualisation.register(APIC_REGISTER.INTERRUPT_COMMAND_HIGH),
+      );
+    this.apic.writeRegister(offset, virtualisation.register(offset));
+    this.noteTimerStart(offset);
+    virtualisation.mirror(this.apic);
+  }
+
+  interruptEnded(vector: number): void {
+    this.vcpu.charge(REGISTER_ACCESS);
+    this.apic.announceEnd(vector);
+  }
+
+  levelTriggered(): Uint32Array {
+    for (let word = 0; word < 8; word++) this.levels[word] = this.apic.priority.triggerMode.word(word);
+    return this.levels;
   }
 
   readTscDeadline(): bigint | undefined {
@@ -207,6 +247,7 @@ export class VcpuLocalApic implements VcpuInterrupts, BusDevice {
     if (!isLegalApicBase(this.apic.mode, value)) return false;
     this.apicBase = value;
     this.apic.mode = apicModeOf(value)!;
+    this.virtualisation?.mirror(this.apic);
     return true;
   }
 
@@ -219,6 +260,7 @@ export class VcpuLocalApic implements VcpuInterrupts, BusDevice {
     this.vcpu.charge(REGISTER_ACCESS);
     if (!writeX2apic(this.apic, index, value)) return false;
     this.noteTimerStart(x2apicRegister(index));
+    this.virtualisation?.mirror(this.apic);
     return true;
   }
 
@@ -239,6 +281,7 @@ export class VcpuLocalApic implements VcpuInterrupts, BusDevice {
     this.vcpu.charge(REGISTER_ACCESS);
     this.apic.write(offset, 4, value);
     this.noteTimerStart(offset);
+    this.virtualisation?.mirror(this.apic);
     return true;
   }
 

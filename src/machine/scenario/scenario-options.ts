@@ -6,6 +6,7 @@ import type { Era, Policies } from '../../kvm/policies.js';
 import type { UserSpaceMonitor } from '../../kvm/user-space-monitor.js';
 import type { TraceSink } from '../../trace/events.js';
 import type { GuestImage } from '../guest-image.js';
+import type { ProcessorModel } from '../physical-machine.js';
 
 export interface Topology {
   readonly sockets: number;
@@ -57,6 +58,8 @@ export interface ScenarioMigration {
 }
 
 export interface ScenarioOptions {
+  /** What the host's processors can do; default `nehalem`. APIC virtualisation needs `ivy-bridge-ep`. */
+  readonly processor?: ProcessorModel;
   /** Default: one socket with one core. */
   readonly topology?: Topology;
   /** Default: the talk's i7. */

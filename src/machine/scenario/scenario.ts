@@ -74,6 +74,7 @@ export class Scenario {
     this.hardware = createPhysicalMachine(
       firstGuestRam + memorySizes.reduce((sum, bytes) => sum + bytes, 0),
       sockets * coresPerSocket,
+      options.processor,
     );
     this.host = new Host({
       memory: this.hardware.memory,
