@@ -14,17 +14,18 @@
 ; two passes through the FPU), COOPERATIVE (the tasks yield after PASSES passes instead of being interrupted, and there is
 ; no timer), PORT_ACCESSES (accesses to an in-kernel port after each PASSES passes).
 ;
-;; expect-output: "context switches: 24\n"
-;; expect-output: "FPU loads after #NM: {24..24}\n"
-;; expect-output: "FPU saves: {24..24}\n"
+;; needs: virtual-time
+;; expect-output: "context switches: 12\n"
+;; expect-output: "FPU loads after #NM: 12\n"
+;; expect-output: "FPU saves: 12\n"
 ;; expect-output: "wrong values: 0\n"
 ;; expect-output: "every task computed: yes\n"
 ;; expect-exit-code: 0
-;; expect-exit: EXCEPTION_NMI == 24 light
-;; expect-exit: CR_ACCESS >= 48 light
-;; expect-exit: CR_ACCESS <= 52 light
-;; expect-exit: EXTERNAL_INTERRUPT >= 23
-;; expect-exit: APIC_ACCESS >= 48 light
+;; expect-exit: EXCEPTION_NMI == 12 light
+;; expect-exit: CR_ACCESS >= 24 light
+;; expect-exit: CR_ACCESS <= 26 light
+;; expect-exit: EXTERNAL_INTERRUPT >= 11
+;; expect-exit: APIC_ACCESS >= 24 light
 ;; expect-exit: HLT == 1
 
         bits    64
@@ -36,7 +37,7 @@
 %include "include/tasks.inc"
 
 %ifndef SWITCHES
-%define SWITCHES 24
+%define SWITCHES 12
 %endif
 %ifndef SLICE
 %define SLICE   15000

@@ -3,11 +3,11 @@
 ;
 ;; vcpus: 4
 ;; needs: smp
+;; expect-output: "hello\n"
+;; expect-output: "hello\n"
+;; expect-output: "hello\n"
+;; expect-output: "hello\n"
 ;; expect-output: "processors: 4\n"
-;; expect-output: "hello from a processor\n"
-;; expect-output: "hello from a processor\n"
-;; expect-output: "hello from a processor\n"
-;; expect-output: "hello from a processor\n"
 ;; expect-output: "1000 increments each: 4000\n"
 ;; expect-exit-code: 0
 ;; expect-exit: APIC_ACCESS >= 4
@@ -24,16 +24,16 @@ INCREMENTS      equ 1000
         enable_apic
         start_processors hello
         mov     ebx, eax
-        print   "processors: "
-        call    print_decimal
-        print   10
         mov     dword [rel go], 1
         xor     edi, edi
         call    hello
 .wait:  pause
         cmp     [rel finished], ebx
         jb      .wait
-        print   "1000 increments each: "
+        print   "processors: "
+        mov     eax, ebx
+        call    print_decimal
+        print   10, "1000 increments each: "
         mov     eax, [rel total]
         call    print_decimal
         print   10
@@ -44,7 +44,7 @@ hello:  pause
         cmp     dword [rel go], 1
         jne     hello
         acquire_lock [rel printing]
-        print   "hello from a processor", 10
+        print   "hello", 10
         release_lock [rel printing]
         mov     ecx, INCREMENTS
 .next:  lock inc dword [rel total]

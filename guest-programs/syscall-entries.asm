@@ -3,6 +3,7 @@
 ; differs in one point that matters: SYSENTER's are switched by VT-x itself, so that a guest may write them freely;
 ; SYSCALL's are not, so that writing them exits and the host has to switch them by hand.
 ;
+;; needs: sysenter-in-64-bit-mode
 ;; expect-output: "SYSCALL: right, cycles {20..600}\n"
 ;; expect-output: "SYSENTER: right, cycles {20..600}\n"
 ;; expect-output: "INT 0x80: right, cycles {20..1200}\n"

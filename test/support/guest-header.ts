@@ -13,7 +13,10 @@ export interface GuestHeader {
   readonly output: string;
   readonly exitCode: number;
   readonly exits: readonly ExpectedExits[];
-  /** What the machine must have that QEMU's emulation of a PC has not: `x2apic`, `smp` (our start-up contract), `vga`. */
+  /**
+   * What QEMU's emulation of a PC has not: `x2apic`, `kvm`, `vga` (windows by memory slots), `smp` (our start-up
+   * contract), `virtual-time` (timers that count executed instructions), `sysenter-in-64-bit-mode` (its CPU is AMD's).
+   */
   readonly needs: readonly string[];
   /** Virtual CPUs that it is made for, 1 unless said otherwise. */
   readonly vcpus: number;
