@@ -30,13 +30,13 @@ export function isFastExit(vcpu: Vcpu): boolean {
 }
 
 export function handleFastExit(vcpu: Vcpu): FastExit {
-  const { cpu, interrupts } = vcpu;
+  const { cpu } = vcpu;
   cpu.setStage(STAGE.KERNEL_HANDLER);
   cpu.charge(FAST_PATH);
   const outcome =
     vcpu.vmx.exitReason === EXIT_REASON.PREEMPTION_TIMER ? expireDeadline(vcpu) : writeMsr(vcpu);
   if (outcome !== 'none' && vcpu.tracker.listening) vcpu.tracker.note('handled on the fast path');
-  if (outcome === 'none' || interrupts.hasPendingTimer()) cpu.setStage(STAGE.EXIT_HANDLER);
+  if (outcome === 'none') cpu.setStage(STAGE.EXIT_HANDLER);
   return outcome;
 }
 

@@ -2,6 +2,7 @@
 
 import {
   describeApicAccessQualification,
+  describeApicWriteQualification,
   describeCrQualification,
   describeDrQualification,
   describeEptQualification,
@@ -34,6 +35,10 @@ export function describeExitQualification(reason: number, qualification: bigint)
       return describeEptQualification(low);
     case EXIT_REASON.APIC_ACCESS:
       return describeApicAccessQualification(low);
+    case EXIT_REASON.APIC_WRITE:
+      return describeApicWriteQualification(low);
+    case EXIT_REASON.EOI_INDUCED:
+      return `vector 0x${low.toString(16)}`;
     case EXIT_REASON.TASK_SWITCH:
       return describeTaskSwitchQualification(low);
     case EXIT_REASON.INVLPG:

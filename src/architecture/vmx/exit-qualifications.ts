@@ -191,10 +191,18 @@ const APIC_REGISTERS: ReadonlyMap<number, string> = new Map([
   [0x3e0, 'timer divide'],
 ]);
 
+function apicPlace(offset: number): string {
+  const register = APIC_REGISTERS.get(offset);
+  return register === undefined ? `offset ${hex(offset)}` : `offset ${hex(offset)} (${register})`;
+}
+
+/** APIC writes (exit 56): the offset of the register that has been written. */
+export const describeApicWriteQualification = (value: number): string =>
+  `written ${apicPlace(value & 0xff0)}`;
+
 export function describeApicAccessQualification(value: number): string {
   const { offset, type } = decodeApicAccessQualification(value);
-  const register = APIC_REGISTERS.get(offset);
-  const place = register === undefined ? `offset ${hex(offset)}` : `offset ${hex(offset)} (${register})`;
+  const place = apicPlace(offset);
   switch (type) {
     case APIC_ACCESS_TYPE.LINEAR_READ:
       return `read ${place}`;
