@@ -8,8 +8,7 @@ import type { Mechanism, Policies } from './mechanisms.js';
 export { MECHANISMS, type Mechanism, type Policies } from './mechanisms.js';
 
 /**
- * The alternatives that really run, first the default. Those of `MECHANISMS` that are missing here are refused, and eras
- * use what came before them.
+ * The alternatives that really run, first the default. Those of `MECHANISMS` that are missing here are refused.
  */
 export const IMPLEMENTED: { readonly [M in Mechanism]: readonly Policies[M][] } = {
   syscallMsrs: ['eager', 'shared', 'shared-without-cstar'],
@@ -61,7 +60,8 @@ const LINUX_2_6_32: Policies = {
 };
 
 /** What each later era changed; it keeps the rest of the era before it. */
-const LINUX_2_6_35: Policies = inEra(LINUX_2_6_32, {
+const LINUX_2_6_35: Policies = {
+  ...LINUX_2_6_32,
   syscallMsrs: 'shared',
   slotsProtection: 'srcu-expedited',
   irqRouting: 'rcu',
@@ -69,14 +69,16 @@ const LINUX_2_6_35: Policies = inEra(LINUX_2_6_32, {
   vmcsTraffic: '2.6.35',
   portOutput: 'fast-path',
   busCapacity: '200',
-});
-const LINUX_2_6_37: Policies = inEra(LINUX_2_6_35, {
+};
+const LINUX_2_6_37: Policies = {
+  ...LINUX_2_6_35,
   hostFpu: 'unlazy-as-shipped',
   hostCr0: 'once',
   vmcsTraffic: '2.6.37',
   eventInjection: 'on-request',
-});
-const LINUX_3: Policies = inEra(LINUX_2_6_37, {
+};
+const LINUX_3: Policies = {
+  ...LINUX_2_6_37,
   taskSwitchedFlag: 'guest-owned-counted',
   hostFpu: 'unlazy-as-intended',
   userSegments: 'host-switch',
@@ -88,8 +90,9 @@ const LINUX_3: Policies = inEra(LINUX_2_6_37, {
   memorySlotLookup: 'sorted',
   mmioExit: 'fast-bus',
   instructionEmulation: 'lean',
-});
-const LINUX_6: Policies = inEra(LINUX_3, {
+};
+const LINUX_6: Policies = {
+  ...LINUX_3,
   syscallMsrs: 'shared-without-cstar',
   taskSwitchedFlag: 'guest-owned',
   hostFpu: 'eager',
@@ -97,7 +100,7 @@ const LINUX_6: Policies = inEra(LINUX_3, {
   deadlineTimer: 'preemption-timer',
   haltPolling: 'dynamic',
   exitDispatch: 'fast-path',
-});
+};
 
 /** Bundles by the kernel release whose behaviour they reproduce; 3.x also has what came in 4.0 and 4.1. */
 export const ERAS = {
@@ -109,14 +112,6 @@ export const ERAS = {
 } as const satisfies Record<string, Policies>;
 export type Era = keyof typeof ERAS;
 export const DEFAULT_ERA: Era = '2.6.32';
-
-/** An era's policies; an alternative that does not run leaves the one before it in force. */
-function inEra(before: Policies, changes: Partial<Policies>): Policies {
-  const running = Object.entries(changes).filter(([mechanism, alternative]) =>
-    (IMPLEMENTED[mechanism as Mechanism] as readonly string[]).includes(alternative),
-  );
-  return { ...before, ...Object.fromEntries(running) };
-}
 
 /** A policy that was asked for does not exist, or does not run yet. */
 export class PolicyError extends Error {
