@@ -44,6 +44,22 @@ export type { GuestImage, ImageSegment } from './machine/guest-image.js';
 export { readGuestImage } from './machine/load-image.js';
 export { MachineError } from './machine/machine-error.js';
 export { LOAD_ADDRESS } from './machine/memory-map.js';
+export { createScenario, type Scenario, type ScenarioMachine } from './machine/scenario/scenario.js';
+export type {
+  Placement,
+  ScenarioMigration,
+  ScenarioOptions,
+  ScenarioProcess,
+  ScenarioThread,
+  ScenarioVm,
+  Topology,
+} from './machine/scenario/scenario-options.js';
+export type {
+  ScenarioResult,
+  ThreadResult,
+  VcpuResult,
+  VmResult,
+} from './machine/scenario/scenario-result.js';
 export type {
   RunEnd,
   RunResult,
