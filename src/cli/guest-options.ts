@@ -4,6 +4,7 @@ import { type Command, InvalidArgumentError, Option } from 'commander';
 import { COST_MODELS, type CostModelName, DEFAULT_COST_MODEL } from '../host/cost/cost-models.js';
 import { DEFAULT_ERA, ERAS, type Era, IMPLEMENTED, type Policies } from '../kvm/policies.js';
 import { DEFAULT_MEMORY_BYTES } from '../machine/memory-map.js';
+import { DEFAULT_PROCESSOR, PROCESSOR_MODELS, type ProcessorModel } from '../machine/physical-machine.js';
 import { EXIT_CODE_HELP } from './exit-codes.js';
 import type { GuestFormat } from './guest-file.js';
 import { parseCount, parseSize } from './numbers.js';
@@ -14,6 +15,7 @@ export interface GuestOptions {
   readonly era: Era;
   readonly policy: Partial<Policies>;
   readonly costModel: CostModelName;
+  readonly processor: ProcessorModel;
   readonly vga?: boolean;
   readonly maxInstructions?: number;
   readonly successExitCode?: number;
@@ -44,6 +46,7 @@ export function addGuestOptions(command: Command): Command {
       {},
     )
     .addOption(costModelOption())
+    .addOption(processorOption())
     .option('--vga', 'add a VGA window at 0xa0000, mapped and unmapped by memory slots')
     .option('--max-instructions <n>', 'stop after this many guest instructions', parseCount)
     .option('--success-exit-code <n>', 'the exit code that stands for success', parseCount)
@@ -58,6 +61,15 @@ export function costModelOption(): Option {
   return new Option('--cost-model <name>', 'count the cycles of this processor')
     .choices(Object.keys(COST_MODELS))
     .default(DEFAULT_COST_MODEL);
+}
+
+function processorOption(): Option {
+  return new Option(
+    '--processor <generation>',
+    'what the host processor can do; its costs are the cost model’s',
+  )
+    .choices(PROCESSOR_MODELS)
+    .default(DEFAULT_PROCESSOR);
 }
 
 /** `mechanism=alternative`, added to those before it. For commander options. */

@@ -2,6 +2,7 @@
 
 import { COST_MODELS } from '../host/cost/cost-models.js';
 import { PolicyError } from '../kvm/policies.js';
+import { UnsupportedProcessorError } from '../kvm/vmx-module.js';
 import { createVm } from '../machine/create-vm.js';
 import { MachineError } from '../machine/machine-error.js';
 import type { RunResult, VirtualMachine } from '../machine/virtual-machine.js';
@@ -34,7 +35,8 @@ export async function runGuest(
     const image = readGuestFile(path, options.format);
     const { memory: memoryBytes, era, policy: policies, vga: vgaWindow = false } = options;
     const costModel = COST_MODELS[options.costModel];
-    const vm = createVm({ image, memoryBytes, era, policies, costModel, vgaWindow, ...observers });
+    const { processor } = options;
+    const vm = createVm({ image, memoryBytes, era, policies, costModel, processor, vgaWindow, ...observers });
     return await runInSlices(vm, options.maxInstructions);
   } catch (error) {
     throw commandErrorFor(error, path);
@@ -83,7 +85,8 @@ export function commandErrorFor(error: unknown, path: string): unknown {
       isOption ? error.message : `${path}: ${error.message}`,
     );
   }
-  if (error instanceof PolicyError) return new CommandError(EXIT.USAGE, error.message);
+  if (error instanceof PolicyError || error instanceof UnsupportedProcessorError)
+    return new CommandError(EXIT.USAGE, error.message);
   const { code, message } = error as { code?: unknown; message: string };
   if (code === 'unimplemented-instruction' || code === 'unimplemented-feature')
     return new CommandError(EXIT.UNIMPLEMENTED, message);

@@ -28,6 +28,8 @@ const VMX_FEATURES: Readonly<Record<ProcessorModel, readonly VmxFeature[]>> = {
   nehalem: ['preemptionTimer'],
   'ivy-bridge-ep': ['preemptionTimer', 'apicVirtualization'],
 };
+export const PROCESSOR_MODELS = Object.keys(VMX_FEATURES) as readonly ProcessorModel[];
+export const DEFAULT_PROCESSOR: ProcessorModel = 'nehalem';
 
 export interface PhysicalProcessor {
   readonly processor: Processor;
@@ -44,7 +46,7 @@ export interface PhysicalMachine {
 export function createPhysicalMachine(
   ramBytes: number,
   processorCount = 1,
-  model: ProcessorModel = 'nehalem',
+  model: ProcessorModel = DEFAULT_PROCESSOR,
 ): PhysicalMachine {
   const plan = planAddresses(processorCount, ramBytes, DECODED_CODE_BYTES);
   const linearMemory = new WebAssembly.Memory({ initial: plan.wasmPages, maximum: plan.wasmPages });

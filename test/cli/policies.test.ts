@@ -56,3 +56,13 @@ describe('--cost-model', () => {
     expect(talk).toContain('Allowed choices are talk-i7, westmere, sandy-bridge.');
   });
 });
+
+describe('--processor', () => {
+  it('has what a policy needs, or says so', () => {
+    const policy = ['--policy', 'apicVirtualisation=register'];
+    const { code, output, talk } = exitscope('run', GUEST, ...policy);
+    expect({ code, output }).toEqual({ code: 2, output: '' });
+    expect(talk).toMatch(/^exitscope: apicVirtualisation=register needs a processor that has it .*\n$/);
+    expect(exitscope('run', GUEST, ...policy, '--processor', 'ivy-bridge-ep').code).toBe(0);
+  });
+});

@@ -6,7 +6,9 @@ import { DOORBELLS } from './doorbells.js';
 import { EMULATION } from './emulation.js';
 import { END_OF_INTERRUPT } from './end-of-interrupt.js';
 import { FPU_SWITCHING } from './fpu-switching.js';
+import { LATER } from './later.js';
 import { LIGHT_EXITS } from './light-exits.js';
+import { MEMORY_REGIONS } from './memory-regions.js';
 import { MEMORY_SLOTS } from './memory-slots.js';
 import { MSR_SWITCHING } from './msr-switching.js';
 import { PORT_IO } from './port-io.js';
@@ -17,10 +19,12 @@ export const EXPERIMENTS: readonly Experiment[] = [
   ...LIGHT_EXITS,
   ...END_OF_INTERRUPT,
   ...SCALING,
+  ...MEMORY_REGIONS,
   ...MEMORY_SLOTS,
   ...DEVICE_SEARCH,
   ...DOORBELLS,
   ...MSR_SWITCHING,
   ...FPU_SWITCHING,
   ...EMULATION,
+  ...LATER,
 ].sort((a, b) => SECTIONS.indexOf(a.section) - SECTIONS.indexOf(b.section));

@@ -4,6 +4,7 @@ import { EFER } from '../../architecture/control-registers.js';
 import { MSR } from '../../architecture/msrs.js';
 import { COST_MODELS, type CostModelName } from '../../host/cost/cost-models.js';
 import type { Era, Policies } from '../../kvm/policies.js';
+import type { ProcessorModel } from '../../machine/physical-machine.js';
 import type { Scenario, ScenarioMachine } from '../../machine/scenario/scenario.js';
 import type { Setup } from '../experiment.js';
 
@@ -11,19 +12,22 @@ export interface Machine {
   readonly era?: Era;
   readonly policies?: Partial<Policies>;
   readonly costModel?: CostModelName;
+  /** What the processor can do; default: what the talk's can. */
+  readonly processor?: ProcessorModel;
   readonly defines?: Readonly<Record<string, string>>;
 }
 
 export function oneGuest(
   label: string,
   program: string,
-  { era, policies, costModel, defines }: Machine = {},
+  { era, policies, costModel, processor, defines }: Machine = {},
 ): Setup {
   return {
     label,
     scenario: (guest) => ({
       ...(era === undefined ? {} : { era }),
       ...(policies === undefined ? {} : { policies }),
+      ...(processor === undefined ? {} : { processor }),
       ...(costModel === undefined ? {} : { costModel: COST_MODELS[costModel] }),
       vms: [{ image: guest(program, defines), memoryBytes: GUEST_MEMORY_BYTES }],
     }),

@@ -1,0 +1,252 @@
+/** What came after the talk, in its spirit, and was published with a figure. */
+
+import type { Policies } from '../../kvm/policies.js';
+import type { ExitRecord } from '../../trace/events.js';
+import { medianBy } from '../arithmetic.js';
+import type { Experiment, Setup } from '../experiment.js';
+import { type Observation, ReadOffError } from '../observation.js';
+import {
+  type ExitFilter,
+  exitCount,
+  exitsOf,
+  exitsPerSecondBetween,
+  exitsPerSecondOfBetween,
+  printed,
+  reason,
+} from '../read-off.js';
+import { GUEST_MEMORY_BYTES, oneGuest } from './setups.js';
+
+const SECTION = 'Later improvements';
+const INTERRUPTS = '256';
+
+const stormy = (pvEoi: Policies['pvEoi']): Setup =>
+  oneGuest(`PV EOI ${pvEoi}`, 'pv-eoi', { era: '3.x', policies: { pvEoi }, defines: { INTERRUPTS } });
+
+const pvEoi: Experiment = {
+  name: 'pv-eoi',
+  section: SECTION,
+  title: 'Many interrupts, their ends told through a flag in memory',
+  setups: { before: stormy('off'), after: stormy('on') },
+  rows: [
+    {
+      title: 'VM entries',
+      unit: 'per s',
+      read: exitsPerSecondBetween(reason('EXTERNAL_INTERRUPT')),
+      figure: {
+        of: 'change',
+        value: -40.1,
+        source: 'commit ab9cf4996bb9: kvm_entry 47,357 to 28,354 per second',
+        kind: 'predicted',
+        aimInPercent: 25,
+      },
+    },
+    {
+      title: 'writes to the APIC',
+      unit: 'per s',
+      read: exitsPerSecondOfBetween(reason('APIC_ACCESS'), reason('EXTERNAL_INTERRUPT')),
+      figure: {
+        of: 'change',
+        value: -91.3,
+        source: 'commit ab9cf4996bb9: kvm_apic 22,124 to 1,931 per second',
+        kind: 'predicted',
+      },
+    },
+  ],
+};
+
+const STORM = reason('EXTERNAL_INTERRUPT');
+
+const storm = (apicVirtualisation: Policies['apicVirtualisation']): Setup =>
+  oneGuest(apicVirtualisation, 'interrupt-storm', {
+    processor: 'ivy-bridge-ep',
+    era: '3.x',
+    policies: { apicVirtualisation },
+    defines: { INTERRUPTS },
+  });
+
+const apicVirtualisation: Experiment = {
+  name: 'apic-virtualisation',
+  section: SECTION,
+  title: 'Many interrupts, whose local APIC the processor virtualises more and more',
+  setups: {
+    before: storm('none'),
+    register: storm('register'),
+    after: storm('register+virtual-interrupt-delivery'),
+  },
+  rows: [
+    {
+      title: 'exits, register virtualisation',
+      unit: 'per s',
+      after: 'register',
+      read: exitsPerSecondBetween(STORM),
+    },
+    { title: 'exits, virtual-interrupt delivery', unit: 'per s', read: exitsPerSecondBetween(STORM) },
+  ],
+};
+
+function pingPong(label: string, policies: Partial<Policies>, defines: Record<string, string> = {}): Setup {
+  return {
+    label,
+    scenario: (guest) => ({
+      processor: 'ivy-bridge-ep',
+      era: '6.x',
+      policies: { haltPolling: 'off', ...policies },
+      topology: { sockets: 1, coresPerSocket: 2 },
+      vms: [
+        {
+          image: guest('ipi-ping-pong', { ROUNDS: '64', X2APIC: '1', ...defines }),
+          memoryBytes: GUEST_MEMORY_BYTES,
+          vcpus: 2,
+        },
+      ],
+    }),
+  };
+}
+
+/** The exits at one place in the guest: of all places with such exits, the one where they are longest. */
+function longestSite(run: Observation, filter: ExitFilter): ExitRecord[] {
+  const sites = new Map<bigint, ExitRecord[]>();
+  for (const exit of exitsOf(run, filter)) sites.set(exit.rip, [...(sites.get(exit.rip) ?? []), exit]);
+  const often = [...sites.values()].filter(({ length }) => length >= OFTEN);
+  const typical = (site: ExitRecord[]): number => medianBy(site, ({ cycles }) => cycles)!.cycles;
+  const longest = often.sort((a, b) => typical(b) - typical(a))[0];
+  if (longest === undefined) throw new ReadOffError('no place in the guest with many such exits');
+  return longest;
+}
+
+const OFTEN = 32;
+/** Sending an interrupt takes longer than ending one, which is the other MSR that is written. */
+const sendings = (run: Observation): ExitRecord[] => longestSite(run, reason('MSR_WRITE'));
+
+/** From the exit of the sender until the interrupt is in the guest of the receiver. */
+function flight(run: Observation): number {
+  const arrivals = exitsOf(run, reason('EXTERNAL_INTERRUPT'));
+  const flights = sendings(run).flatMap((sent) => {
+    const arrived = arrivals.find(({ vcpu, time }) => vcpu !== sent.vcpu && time > sent.time);
+    return arrived === undefined ? [] : [arrived.time + arrived.cycles - sent.time];
+  });
+  return medianBy(flights, (cycles) => cycles) ?? Number.NaN;
+}
+
+const fastPath: Experiment = {
+  name: 'exit-fast-path',
+  section: SECTION,
+  title: 'Two virtual CPUs that send each other interrupts: the exit of the sender on the fast path',
+  setups: {
+    before: pingPong('full loop', { exitDispatch: 'full-loop' }),
+    after: pingPong('fast path', { exitDispatch: 'fast-path' }),
+  },
+  rows: [
+    {
+      title: 'from the sender to the guest of the receiver',
+      unit: 'cycles',
+      read: flight,
+      figure: {
+        of: 'saving',
+        value: 200,
+        source: 'commit 1e9e2622a149: more than 200 cycles less from sender to receiver (Skylake)',
+        kind: 'predicted',
+      },
+    },
+    {
+      title: 'exit of the sender',
+      unit: 'cycles',
+      read: (run) => medianBy(sendings(run), ({ cycles }) => cycles)!.cycles,
+    },
+  ],
+};
+
+const posting = (label: string, policy: Policies['apicVirtualisation']): Setup =>
+  pingPong(label, { apicVirtualisation: policy });
+
+const posted: Experiment = {
+  name: 'posted-interrupts',
+  section: SECTION,
+  title: 'Two virtual CPUs that send each other interrupts: the receiver stays in its guest',
+  setups: {
+    before: posting('kicked out', 'register+virtual-interrupt-delivery'),
+    after: posting('posted', 'posted-interrupts'),
+  },
+  rows: [
+    {
+      title: 'exits of the receiver for interrupts',
+      unit: 'exits',
+      read: exitCount(reason('EXTERNAL_INTERRUPT')),
+    },
+    { title: 'round trip', unit: 'cycles', read: printed('cycles per round trip') },
+  ],
+};
+
+const timer = (
+  label: string,
+  deadlineTimer: Policies['deadlineTimer'],
+  defines?: Record<string, string>,
+): Setup =>
+  oneGuest(label, 'deadline', {
+    era: '6.x',
+    policies: { deadlineTimer, haltPolling: 'off' },
+    ...(defines === undefined ? {} : { defines }),
+  });
+
+const deadline: Experiment = {
+  name: 'deadline-timer',
+  section: SECTION,
+  title: 'TSC-deadline timer: run by a timer of the host, and by the VMX-preemption timer',
+  setups: {
+    before: timer('hrtimer', 'hrtimer'),
+    after: timer('preemption timer', 'preemption-timer'),
+    haltBefore: timer('hrtimer, halted', 'hrtimer', { HALT: '1' }),
+    haltAfter: timer('preemption timer, halted', 'preemption-timer', { HALT: '1' }),
+  },
+  rows: [
+    {
+      title: 'lateness of the handler, guest spins',
+      unit: 'cycles',
+      read: printed('cycles late'),
+      figure: {
+        of: 'change',
+        value: -25,
+        source: 'commit ce7a058a2117: about 800 of 3,200 cycles less (busy wait)',
+        kind: 'predicted',
+      },
+    },
+    {
+      title: 'lateness of the handler, guest halts',
+      unit: 'cycles',
+      before: 'haltBefore',
+      after: 'haltAfter',
+      read: printed('cycles late'),
+      figure: {
+        of: 'saving',
+        value: -20,
+        source: 'commit ce7a058a2117: about 20 cycles more where the guest halts',
+        kind: 'predicted',
+      },
+    },
+  ],
+};
+
+const sleeper = (haltPolling: Policies['haltPolling']): Setup =>
+  oneGuest(haltPolling, 'idle-wakeup', { era: '6.x', policies: { haltPolling } });
+
+const polling: Experiment = {
+  name: 'halt-polling',
+  section: SECTION,
+  title: 'A guest that sleeps 20 µs at a time: looking for interrupts before sleeping',
+  setups: { before: sleeper('off'), after: sleeper('always'), dynamic: sleeper('dynamic') },
+  rows: [
+    {
+      title: 'from wake-up to wake-up, always',
+      unit: 'cycles',
+      read: printed('cycles from one to the next'),
+    },
+    {
+      title: 'from wake-up to wake-up, dynamic',
+      unit: 'cycles',
+      after: 'dynamic',
+      read: printed('cycles from one to the next'),
+    },
+  ],
+};
+
+export const LATER: readonly Experiment[] = [pvEoi, apicVirtualisation, posted, fastPath, deadline, polling];
