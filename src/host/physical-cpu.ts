@@ -22,6 +22,7 @@ const OP = {
   VM_ENTRY: operation('VM entry'),
   VMREAD: operation('VMREAD'),
   VMWRITE: operation('VMWRITE'),
+  POSTED_INTERRUPT: operation('posted-interrupt processing'),
   VMPTRLD: operation('VMPTRLD'),
   VMCLEAR: operation('VMCLEAR'),
   INVEPT: operation('INVEPT'),
@@ -218,6 +219,7 @@ export class PhysicalCpu implements CostSink, InterruptSource {
     const event = this.events.firstDue(this.now);
     if (event?.isNotification !== true) return DEVICE_INTERRUPT_VECTOR;
     this.events.takeDue(this.now);
+    this.processor.timeStampCounter += this.costOf(OP.POSTED_INTERRUPT);
     return POSTED_INTERRUPT_VECTOR;
   }
 

@@ -6,6 +6,7 @@ const NAMES = [
   'VM entry',
   'VMREAD',
   'VMWRITE',
+  'posted-interrupt processing',
   'VMPTRLD',
   'VMCLEAR',
   'INVEPT',

@@ -16,6 +16,12 @@ const CODE_LINES_NOT_PREFETCHED = 80;
 const PRIORS: { readonly [Name in OperationName]?: Row } = {
   VMREAD: [30, 'each', 'derived', 'within 25–40 left by commit 1c11e713576e for VMWRITE and MOV from CR0'],
   VMWRITE: [30, 'each', 'derived', 'within 25–40 left by commit 1c11e713576e'],
+  'posted-interrupt processing': [
+    100,
+    'per notification',
+    'assumed',
+    'interrupt acknowledged, ten memory accesses with one locked among them; part of guest time',
+  ],
   VMPTRLD: [150, 'each', 'assumed', 'a read of the VMCS region, about three VMREADs and misses'],
   VMCLEAR: [150, 'each', 'assumed', 'a write-back of the VMCS region'],
   INVEPT: [200, 'each', 'assumed', 'serializing; flushes the combined mappings'],
