@@ -1,7 +1,7 @@
 ; Many interrupts, ended through the memory-mapped APIC: each end is an exit whose instruction has to be emulated.
 ;
-;; expect-output: "interrupts: 16\n"
-;; expect-output: "ends of interrupt written: 16\n"
+;; expect-output: "interrupts: {16..16}\n"
+;; expect-output: "ends of interrupt written: {16..16}\n"
 ;; expect-output: "cycles per interrupt: {25000..29000}\n"
 ;; expect-exit-code: 0
 ;; expect-exit: EXTERNAL_INTERRUPT >= 15 light

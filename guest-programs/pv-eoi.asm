@@ -1,7 +1,7 @@
 ; Many interrupts, ended by clearing a flag in memory where the host offers that (KVM_FEATURE_PV_EOI, Linux 3.6): no exit
 ; at all for most of them. A host without it never sets the flag, and each end is written: that is the case in 2.6.32.
 ;
-;; expect-output: "interrupts: 16\n"
+;; expect-output: "interrupts: {16..16}\n"
 ;; expect-output: "ends of interrupt written: {16..16}\n"
 ;; expect-output: "cycles per interrupt: {25000..29000}\n"
 ;; expect-exit-code: 0
