@@ -66,7 +66,7 @@ export function costModelOption(): Option {
 function processorOption(): Option {
   return new Option(
     '--processor <generation>',
-    'what the host processor can do; its costs are the cost model’s',
+    'what the host processor can do; its costs are those of the cost model',
   )
     .choices(PROCESSOR_MODELS)
     .default(DEFAULT_PROCESSOR);

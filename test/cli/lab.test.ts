@@ -44,4 +44,10 @@ describe('exitscope lab', () => {
     expect({ code, output }).toEqual({ code: 2, output: '' });
     expect(talk).toMatch(/^exitscope: there is no experiment "warp-drive": pio-timeline, .*\n$/);
   });
+
+  it('draws curves only where there are some', () => {
+    const { code, output, talk } = exitscope('lab', 'mode-switch', '--plot', 'curves.svg');
+    expect({ code, output }).toEqual({ code: 2, output: '' });
+    expect(talk).toBe('exitscope: there are no curves to plot in mode-switch\n');
+  });
 });
