@@ -7,22 +7,21 @@ import { CR0 } from '../architecture/control-registers.js';
 import { SEGMENT } from '../architecture/registers.js';
 import { VMCS } from '../architecture/vmx/vmcs-fields.js';
 import type { HostPhysicalAddress } from '../memory/addresses.js';
-import type { CpuidResult, InterruptSource } from '../processor/core.js';
+import type { CpuidResult } from '../processor/core.js';
 import { STATE } from '../processor/state/layout.js';
 import type { ProcessorState } from '../processor/state/processor-state.js';
-import { type CostSink, operation } from './cost/operations.js';
-import { EventQueue } from './event-queue.js';
+import { operation } from './cost/operations.js';
+import { CpuClock } from './cpu-clock.js';
 import type { HardwareProcessor, VmxHardware } from './hardware.js';
 import { type LedgerAccount, NO_EXIT } from './ledger.js';
 import { readHardwareMsr, writeHardwareMsr } from './model-specific-registers.js';
-import { STAGE, type Stage } from './stages.js';
+import { STAGE } from './stages.js';
 
 const OP = {
   VM_EXIT: operation('VM exit'),
   VM_ENTRY: operation('VM entry'),
   VMREAD: operation('VMREAD'),
   VMWRITE: operation('VMWRITE'),
-  POSTED_INTERRUPT: operation('posted-interrupt processing'),
   VMPTRLD: operation('VMPTRLD'),
   VMCLEAR: operation('VMCLEAR'),
   INVEPT: operation('INVEPT'),
@@ -46,17 +45,11 @@ const OP = {
   CPUID: operation('CPUID'),
   SAVE_GPRS: operation('save guest GPRs'),
   LOAD_GPRS: operation('load guest GPRs'),
-  DISABLE_INTERRUPTS: operation('disable interrupts'),
-  ENABLE_INTERRUPTS: operation('enable interrupts'),
   HOST_NM: operation('host #NM'),
-  HOST_INTERRUPT: operation('host interrupt entry'),
   GUEST_CODE: operation('guest code'),
 } as const;
 
 const FXSAVE_SIZE = 512;
-/** Vectors of the host's interrupts: that of posted interrupts (POSTED_INTR_VECTOR), and one for all others. */
-export const POSTED_INTERRUPT_VECTOR = 0xf2;
-const DEVICE_INTERRUPT_VECTOR = 0x31;
 /** RSP is switched by VM entry and exit themselves. */
 const RSP_WORD = 8;
 
@@ -82,25 +75,8 @@ export interface GuestContext {
 /** Why guest code stopped running. */
 export type GuestStop = 'vm-exit' | 'paused';
 
-export class PhysicalCpu implements CostSink, InterruptSource {
-  readonly number: number;
-  readonly processor: HardwareProcessor;
+export class PhysicalCpu extends CpuClock {
   readonly descriptors: HostDescriptors;
-  /** Interrupts to come on this CPU: timers, inter-processor interrupts, devices. */
-  readonly events = new EventQueue();
-  /** Who is charged for what runs now. */
-  account: LedgerAccount;
-  /** Guest code stops at this virtual time although nothing happened, so that the simulation can look elsewhere. */
-  horizon = Number.POSITIVE_INFINITY;
-  /** Times that the CPU was in a place where no RCU section can be open: context switch, user mode, guest. */
-  quiescentStates = 0;
-  /** Virtual time of the CPU that is furthest behind: see `isInOrder`. */
-  orderLimit = Number.POSITIVE_INFINITY;
-  /**
-   * Instructions that guest code may still execute before it pauses. Exits and host interrupts count as one each, so that
-   * a guest that does nothing else is bounded too.
-   */
-  instructionBudget = Number.POSITIVE_INFINITY;
   /** The host kernel's #NM handler (math_state_restore). */
   onDeviceNotAvailable: () => void = () => {
     throw new Error('host #NM without a handler');
@@ -110,15 +86,12 @@ export class PhysicalCpu implements CostSink, InterruptSource {
 
   private readonly state: ProcessorState;
   private readonly vmx: VmxHardware;
-  private readonly costs: Float64Array;
   /** The processor's block, and the GPRs in it, as 32-bit words. */
   private readonly stateWords: Int32Array;
   private readonly registerWords: Int32Array;
   private readonly fpuImage: Uint8Array;
   /** The FPU registers as 32-bit words, for comparisons. */
   readonly fpuWords: Int32Array;
-  private readonly startTime: number;
-  private charging = true;
   private readonly runLimits = { cycles: 0, instructions: 0 };
 
   constructor(options: {
@@ -131,122 +104,15 @@ export class PhysicalCpu implements CostSink, InterruptSource {
     /** Pays for host work that no thread causes. */
     idleAccount: LedgerAccount;
   }) {
-    this.number = options.number;
-    this.processor = options.processor;
+    super(options.number, options.processor, options.costs, options.idleAccount);
     this.vmx = options.vmx;
-    this.costs = options.costs;
     this.descriptors = options.descriptors;
-    this.account = options.idleAccount;
     this.state = options.processor.state;
     const { bytes } = this.state;
     this.stateWords = new Int32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 4);
     this.registerWords = this.stateWords.subarray(STATE.GPR / 4, STATE.GPR / 4 + 32);
     this.fpuImage = bytes.subarray(STATE.FXSAVE_IMAGE, STATE.FXSAVE_IMAGE + FXSAVE_SIZE);
     this.fpuWords = this.stateWords.subarray(STATE.FXSAVE_IMAGE / 4, (STATE.FXSAVE_IMAGE + FXSAVE_SIZE) / 4);
-    this.startTime = options.processor.timeStampCounter;
-    options.processor.interrupts = this;
-  }
-
-  // Virtual time and charges
-
-  /** Virtual time in cycles: this CPU's time-stamp counter. */
-  get now(): number {
-    return this.processor.timeStampCounter;
-  }
-
-  /** Cycles since this object was made. */
-  get elapsed(): number {
-    return this.processor.timeStampCounter - this.startTime;
-  }
-
-  charge(operationNumber: number, times = 1): void {
-    this.chargeCycles(operationNumber, times, this.costs[operationNumber]! * times);
-  }
-
-  /** Charges an operation that has no fixed price. */
-  chargeCycles(operationNumber: number, times: number, cycles: number): void {
-    if (!this.charging) return;
-    this.processor.timeStampCounter += cycles;
-    this.account.add(operationNumber, times, cycles);
-  }
-
-  /** Price of an operation in cycles. */
-  costOf(operationNumber: number): number {
-    return this.costs[operationNumber]!;
-  }
-
-  /** Charges waiting until a point of virtual time, if that is still to come. */
-  waitUntil(time: number, operationNumber: number): void {
-    const cycles = time - this.processor.timeStampCounter;
-    if (cycles > 0) this.chargeCycles(operationNumber, 1, cycles);
-  }
-
-  /**
-   * No other CPU is behind this one: an operation on shared memory comes after all that precede it in virtual time. Code
-   * that finds this false yields 'pause' and looks again.
-   */
-  get isInOrder(): boolean {
-    return this.processor.timeStampCounter <= this.orderLimit;
-  }
-
-  setStage(stage: Stage): void {
-    this.account.setStage(stage);
-  }
-
-  /** Runs set-up work that takes no virtual time, as if it had been done before the machine was switched on. */
-  withoutCharge<Result>(work: () => Result): Result {
-    const before = this.charging;
-    this.charging = false;
-    try {
-      return work();
-    } finally {
-      this.charging = before;
-    }
-  }
-
-  // Interrupts of the host
-
-  /** An interrupt of the host waits (`InterruptSource` of the processor: it ends guest code). */
-  pending(): boolean {
-    return this.events.nextTime <= this.processor.timeStampCounter;
-  }
-
-  /**
-   * The processor takes an interrupt in while it runs a guest. Only a notification of posted interrupts is gone then; all
-   * others are served by host code, after the VM exit.
-   */
-  acknowledge(): number {
-    const event = this.events.firstDue(this.now);
-    if (event?.isNotification !== true) return DEVICE_INTERRUPT_VECTOR;
-    this.events.takeDue(this.now);
-    this.processor.timeStampCounter += this.costOf(OP.POSTED_INTERRUPT);
-    return POSTED_INTERRUPT_VECTOR;
-  }
-
-  localIrqDisable(): void {
-    this.charge(OP.DISABLE_INTERRUPTS);
-  }
-
-  /** STI: interrupts that became due are taken now. */
-  localIrqEnable(): void {
-    this.charge(OP.ENABLE_INTERRUPTS);
-    this.takeInterrupts();
-  }
-
-  /** Takes host interrupts that are due, where host code runs with interrupts enabled. */
-  takeInterrupts(): void {
-    let event = this.events.takeDue(this.now);
-    if (event === undefined) return;
-    const account = this.account;
-    const stage = account.stage;
-    account.setStage(STAGE.HOST_INTERRUPT);
-    while (event !== undefined) {
-      this.charge(OP.HOST_INTERRUPT);
-      this.instructionBudget--;
-      event.action();
-      event = this.events.takeDue(this.now);
-    }
-    account.setStage(stage);
   }
 
   // Model-specific and control registers
