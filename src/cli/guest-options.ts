@@ -12,6 +12,7 @@ import { parseCount, parseSize } from './numbers.js';
 export interface GuestOptions {
   readonly format: GuestFormat;
   readonly memory: number;
+  readonly vcpus: number;
   readonly era: Era;
   readonly policy: Partial<Policies>;
   readonly costModel: CostModelName;
@@ -34,6 +35,7 @@ export function addGuestOptions(command: Command): Command {
         .default('auto'),
     )
     .option('-m, --memory <size>', 'guest RAM', parseSize, DEFAULT_MEMORY_BYTES)
+    .option('--vcpus <n>', 'virtual CPUs, each on a host CPU of its own', parseVcpus, 1)
     .addOption(
       new Option('--era <release>', 'behave as this Linux release')
         .choices(Object.keys(ERAS))
@@ -54,6 +56,15 @@ export function addGuestOptions(command: Command): Command {
       'after',
       `\n${EXIT_CODE_HELP}\n\nPolicies (the first one is the default; \`exitscope policies\` explains them):\n${policies}`,
     );
+}
+
+const MAXIMUM_VCPUS = 16;
+
+function parseVcpus(text: string): number {
+  const count = parseCount(text);
+  if (count < 1 || count > MAXIMUM_VCPUS)
+    throw new InvalidArgumentError(`1 to ${MAXIMUM_VCPUS} are possible.`);
+  return count;
 }
 
 /** `--cost-model`, for every command that runs guests. */

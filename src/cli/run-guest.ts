@@ -1,4 +1,7 @@
-/** Runs a guest in slices, so that Ctrl-C is noticed between them, and turns its end into an exit code. */
+/**
+ * Runs a guest in slices, so that Ctrl-C is noticed between them, and turns its end into an exit code. The slices are the
+ * same in every run: several virtual CPUs meet differently when they are cut elsewhere.
+ */
 
 import { COST_MODELS } from '../host/cost/cost-models.js';
 import { PolicyError } from '../kvm/policies.js';
@@ -13,12 +16,11 @@ import { readGuestFile } from './guest-file.js';
 import type { GuestOptions } from './guest-options.js';
 import { output, talk } from './standard-streams.js';
 
-/** Guest instructions up to the first look at what the user wants. */
+/** Guest instructions up to the first look at what the user wants, and the most between two. */
 const FIRST_SLICE = 1000;
+const LARGEST_SLICE = 1 << 18;
 /** A guest that exits all the time is looked at as often as one that computes. */
 const CYCLES_PER_INSTRUCTION = 1000;
-/** Between two looks, in milliseconds. How a run is sliced changes nothing about it. */
-const SLICE_TIME = 100;
 
 export interface Observers {
   readonly trace?: TraceSink;
@@ -33,10 +35,13 @@ export async function runGuest(
 ): Promise<RunResult> {
   try {
     const image = readGuestFile(path, options.format);
-    const { memory: memoryBytes, era, policy: policies, vga: vgaWindow = false } = options;
+    const { memory: memoryBytes, vcpus, era, policy: policies, vga: vgaWindow = false } = options;
     const costModel = COST_MODELS[options.costModel];
     const { processor } = options;
-    const vm = createVm({ image, memoryBytes, era, policies, costModel, processor, vgaWindow, ...observers });
+    const vm = createVm({
+      ...{ image, memoryBytes, vcpus, era, policies, costModel, processor, vgaWindow },
+      ...observers,
+    });
     return await runInSlices(vm, options.maxInstructions);
   } catch (error) {
     throw commandErrorFor(error, path);
@@ -55,7 +60,6 @@ async function runInSlices(
   try {
     let slice = FIRST_SLICE;
     for (let executed = 0; ; ) {
-      const start = performance.now();
       const instructions = Math.min(slice, maxInstructions - executed);
       const result = vm.run({ instructions, cycles: slice * CYCLES_PER_INSTRUCTION });
       // A repeated instruction can exit over and over without ever being completed.
@@ -68,8 +72,7 @@ async function runInSlices(
           EXIT.INTERRUPTED,
           `interrupted at RIP 0x${result.rip.toString(16)} after ${result.instructions} instructions`,
         );
-      slice =
-        performance.now() - start < SLICE_TIME ? slice * 2 : Math.max(FIRST_SLICE, Math.floor(slice / 2));
+      slice = Math.min(slice * 2, LARGEST_SLICE);
     }
   } finally {
     process.removeListener('SIGINT', interrupt);
