@@ -42,6 +42,7 @@ export interface Serial16550Options {
 export class Serial16550 implements Device {
   private readonly output: (byte: number) => void;
   private readonly line: InterruptLine;
+  private lineLevel = false;
   /** Bytes received; the holding register is a FIFO of length 1. */
   private readonly received: number[] = [];
   /** Bytes that wait outside for room in the receiver. */
@@ -225,6 +226,9 @@ export class Serial16550 implements Device {
   /** On a PC the interrupt output is gated by OUT2; loopback forces the OUT2 pin inactive (8.7). */
   private updateLine(): void {
     const gated = (this.modemControl & MCR.OUT2) !== 0 && !this.loopback;
-    this.line.set(gated && this.interruptIdentification !== IIR.NONE);
+    const level = gated && this.interruptIdentification !== IIR.NONE;
+    if (level === this.lineLevel) return;
+    this.lineLevel = level;
+    this.line.set(level);
   }
 }

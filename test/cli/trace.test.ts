@@ -14,7 +14,7 @@ describe('exitscope trace', () => {
     const portLines = lines.filter((line) => line.includes('IO_INSTRUCTION'));
     expect(portLines).toHaveLength(70);
     expect(portLines[0]).toMatch(
-      /^ *[\d,]+ {2}0x[0-9a-f]+ +in al,dx +IO_INSTRUCTION +heavy +[\d,]+ {2}in port 0x3fd, 1 byte → handled in user space: serial port$/,
+      /^ *[\d,]+ {2}0x[0-9a-f]+ +in al,dx +IO_INSTRUCTION +heavy +[\d,]+ {2}in port 0x3fd, 1 byte → guest FPU registers unloaded, handled in user space: serial port, guest FPU registers loaded$/,
     );
     expect(lines[lines.length - 1]).toMatch(/hlt +HLT/);
   });
