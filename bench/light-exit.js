@@ -17,7 +17,7 @@ const SOURCE = `
   next: wrmsr
         inc     rbx
         jmp     next`;
-const SLICE = 30_000;
+const SLICE = 300_000;
 
 export const lightExit = () =>
   b.suite(

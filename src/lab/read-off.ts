@@ -93,6 +93,18 @@ export const exitsPerSecondOfBetween =
     return counted.length / ((last - first) / observation.result.clockInHertz);
   };
 
+/** Cycles from one exit of a kind to the next, all that comes between included: the median. */
+export const cyclesBetween =
+  (mark: ExitFilter): ReadOff =>
+  (observation) => {
+    const times = exitsOf(observation, mark).map(({ time }) => time);
+    const periods = times.slice(1).map((time, n) => time - times[n]!);
+    const period = medianBy(periods, (cycles) => cycles);
+    if (period === undefined)
+      throw new ReadOffError('fewer than two exits of the kind that was to be measured');
+    return period;
+  };
+
 /** Time that a number of cycles takes on the modelled processor. */
 export const inNanoseconds =
   (read: ReadOff): ReadOff =>
