@@ -14,7 +14,9 @@ import { generateInstruction, isValidIn } from '../support/instruction-generator
 import { RandomSource } from '../support/random-source.js';
 
 const IMAGES = Number(process.env.EXITSCOPE_FUZZ_IMAGES ?? 300);
-const INSTRUCTIONS = 600;
+const INSTRUCTIONS = Number(process.env.EXITSCOPE_FUZZ_INSTRUCTIONS ?? 600);
+/** Images are numbered by their seeds: a long run can be shared out. */
+const FIRST_IMAGE = Number(process.env.EXITSCOPE_FUZZ_FIRST ?? 1);
 const RAM_SIZE = 0x200000;
 const CODE = 0x10000;
 const IDT = 0x8000;
@@ -104,7 +106,9 @@ function expectTranslationsInRam({ processor, engine }: BareMachine, label: stri
 }
 
 describe('hostile code', () => {
-  it(`${IMAGES} random images: no host error, no hang, nothing outside of RAM touched`, () => {
+  it(`${IMAGES} random images: no host error, no hang, nothing outside of RAM touched`, {
+    timeout: 3_600_000,
+  }, () => {
     const machine = createBareMachine({ ramSize: RAM_SIZE, guard: 0x10000 });
     const { processor, engine } = machine;
     const linear = new Uint8Array(engine.linearMemory.buffer);
@@ -119,7 +123,7 @@ describe('hostile code', () => {
     let executed = 0;
     let unimplemented = 0;
     for (let image = 0; image < IMAGES; image++) {
-      const random = new RandomSource(image + 1);
+      const random = new RandomSource(FIRST_IMAGE + image);
       prepare(machine, random, random.oneIn(3) ? 3 : 0);
       machine.memory.load(hostPhysical(CODE), randomCode(random));
       const before = processor.instructionsRetired;
