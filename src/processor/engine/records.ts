@@ -35,7 +35,6 @@ export const BLOCK_HEADER = { COST: -16, RIP: -8 } as const;
 
 /** Why generated code was left. */
 export const EXIT = {
-  NONE: 0,
   /** The budget does not cover the next block; RIP is its address. */
   BUDGET: 1,
   /** A fault or VM exit was thrown by TypeScript called from the instruction, which has changed nothing. */
