@@ -3,14 +3,19 @@
 import { MSR } from '../architecture/msrs.js';
 import { SEGMENT } from '../architecture/registers.js';
 import type { ProcessorCore } from '../processor/core.js';
-import { STATE } from '../processor/state/layout.js';
+import { SEGMENT_FIELD, SEGMENT_STRIDE, STATE } from '../processor/state/layout.js';
 
-const STORAGE: ReadonlyMap<number, number> = new Map([
+const segmentBase = (number: number): number => STATE.SEGMENTS + number * SEGMENT_STRIDE + SEGMENT_FIELD.BASE;
+
+/** Registers that are 64 bits of the processor's block, by their byte offsets in it. */
+const STORAGE: readonly (readonly [index: number, offset: number])[] = [
   [MSR.EFER, STATE.EFER],
   [MSR.STAR, STATE.STAR],
   [MSR.LSTAR, STATE.LSTAR],
   [MSR.CSTAR, STATE.CSTAR],
   [MSR.SYSCALL_MASK, STATE.SYSCALL_MASK],
+  [MSR.FS_BASE, segmentBase(SEGMENT.FS)],
+  [MSR.GS_BASE, segmentBase(SEGMENT.GS)],
   [MSR.KERNEL_GS_BASE, STATE.KERNEL_GS_BASE],
   [MSR.TSC_AUX, STATE.TSC_AUX],
   [MSR.SYSENTER_CS, STATE.SYSENTER_CS],
@@ -18,17 +23,25 @@ const STORAGE: ReadonlyMap<number, number> = new Map([
   [MSR.SYSENTER_EIP, STATE.SYSENTER_EIP],
   [MSR.PAT, STATE.PAT],
   [MSR.FEATURE_CONTROL, STATE.FEATURE_CONTROL],
-]);
+];
 
-/** Offsets of the registers from 0xc0000080 on, for a look-up without hashing large numbers. */
+/** First words of the registers from `first` to `last`, -1 for none: a look-up without hashing. */
+const wordsOfRange = (first: number, last: number): Int16Array => {
+  const words = new Int16Array(last - first + 1).fill(-1);
+  for (const [index, offset] of STORAGE)
+    if (index >= first && index <= last) words[index - first] = offset >> 2;
+  return words;
+};
+
 const FIRST_HIGH = MSR.EFER;
-const HIGH_STORAGE: readonly (number | undefined)[] = Array.from(
-  { length: MSR.TSC_AUX - FIRST_HIGH + 1 },
-  (_, place) => STORAGE.get(FIRST_HIGH + place),
-);
+const LOW_WORDS = wordsOfRange(0, MSR.PAT);
+const HIGH_WORDS = wordsOfRange(FIRST_HIGH, MSR.TSC_AUX);
 
-function storageOf(index: number): number | undefined {
-  return index >= FIRST_HIGH ? HIGH_STORAGE[index - FIRST_HIGH] : STORAGE.get(index);
+/** Index in `ProcessorState.words` of the register's low half, -1 when it is not part of the block. */
+function wordOf(index: number): number {
+  if (index < FIRST_HIGH) return index < LOW_WORDS.length ? LOW_WORDS[index]! : -1;
+  const place = index - FIRST_HIGH;
+  return place < HIGH_WORDS.length ? HIGH_WORDS[place]! : -1;
 }
 
 /** Host code used an MSR that the simulated CPU does not have: a real host would take #GP. */
@@ -42,11 +55,17 @@ export class HostMsrError extends Error {
   }
 }
 
+/** As `wordOf`, for a register that has to be one of the block. */
+function storedAt(index: number): number {
+  const word = wordOf(index);
+  if (word < 0) throw new HostMsrError(index);
+  return word;
+}
+
+/** What RDMSR gives: unsigned 64 bits. */
 export function readHardwareMsr(core: ProcessorCore, index: number): bigint {
-  const offset = storageOf(index);
-  if (offset !== undefined) return core.state.read64(offset);
-  if (index === MSR.FS_BASE) return core.state.segment(SEGMENT.FS).base;
-  if (index === MSR.GS_BASE) return core.state.segment(SEGMENT.GS).base;
+  const word = wordOf(index);
+  if (word >= 0) return core.state.read64(word << 2);
   if (index === MSR.TIME_STAMP_COUNTER) return BigInt(core.timeStampCounter);
   const capability = core.vmx?.capability(index);
   if (capability !== undefined) return capability;
@@ -54,9 +73,31 @@ export function readHardwareMsr(core: ProcessorCore, index: number): bigint {
 }
 
 export function writeHardwareMsr(core: ProcessorCore, index: number, value: bigint): void {
-  const offset = storageOf(index);
-  if (offset !== undefined) core.state.write64(offset, value);
-  else if (index === MSR.FS_BASE) core.state.segment(SEGMENT.FS).base = value;
-  else if (index === MSR.GS_BASE) core.state.segment(SEGMENT.GS).base = value;
-  else throw new HostMsrError(index);
+  core.state.write64(storedAt(index) << 2, value);
+}
+
+/**
+ * RDMSR into two 32-bit words, low one first, without a big integer.
+ * @throws HostMsrError also for registers that are not plain storage (time-stamp counter, VMX capabilities)
+ */
+export function readHardwareMsrWords(core: ProcessorCore, index: number, words: Int32Array): void {
+  const word = storedAt(index);
+  const stored = core.state.words;
+  words[0] = stored[word]!;
+  words[1] = stored[word + 1]!;
+}
+
+/** WRMSR from two 32-bit words, low one first. */
+export function writeHardwareMsrWords(core: ProcessorCore, index: number, words: Int32Array): void {
+  const word = storedAt(index);
+  const stored = core.state.words;
+  stored[word] = words[0]!;
+  stored[word + 1] = words[1]!;
+}
+
+/** Whether the register holds these two words, low one first; for the same registers as `readHardwareMsrWords`. */
+export function hardwareMsrEquals(core: ProcessorCore, index: number, words: Int32Array): boolean {
+  const word = storedAt(index);
+  const stored = core.state.words;
+  return stored[word] === words[0] && stored[word + 1] === words[1];
 }

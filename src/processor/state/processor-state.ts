@@ -49,12 +49,15 @@ export class ProcessorState {
   readonly address: number;
   readonly bytes: Uint8Array;
   readonly view: DataView;
+  /** The block as 32-bit words: index = byte offset / 4. */
+  readonly words: Int32Array;
   private readonly segments: readonly SegmentRegister[];
 
   constructor(memory: WebAssembly.Memory, address: number) {
     this.address = address;
     this.bytes = new Uint8Array(memory.buffer, address, PROCESSOR_BLOCK_SIZE);
     this.view = new DataView(memory.buffer, address, PROCESSOR_BLOCK_SIZE);
+    this.words = new Int32Array(memory.buffer, address, PROCESSOR_BLOCK_SIZE >> 2);
     this.segments = Array.from(
       { length: 8 },
       (_, n) => new SegmentRegister(this.view, STATE.SEGMENTS + n * SEGMENT_STRIDE),
