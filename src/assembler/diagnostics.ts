@@ -16,11 +16,27 @@ export interface Diagnostic {
   readonly sourceLine: string;
 }
 
+/** Of a source line that is longer, only the part around the column is shown. */
+const SHOWN_WIDTH = 160;
+
 /** `file:line:column: error: text`, the source line, and a caret under the column. Three lines, no line end. */
 export function formatDiagnostic(diagnostic: Diagnostic): string {
-  const { file, line, column, severity, message, sourceLine } = diagnostic;
-  const indent = sourceLine.slice(0, column - 1).replace(/[^\t]/g, ' ');
-  return `${file}:${line}:${column}: ${severity}: ${message}\n${sourceLine}\n${indent}^`;
+  const { file, line, column, severity, message } = diagnostic;
+  const { text, before } = excerpt(diagnostic.sourceLine, column - 1);
+  const indent = text.slice(0, before).replace(/[^\t]/g, ' ');
+  return `${file}:${line}:${column}: ${severity}: ${printable(message)}\n${printable(text)}\n${indent}^`;
+}
+
+/** Sources come from anywhere: control characters would drive the reader's terminal. */
+const printable = (text: string): string => text.replace(/[^\P{Cc}\t]/gu, '·');
+
+/** The line, or what of it surrounds `index`; `before` counts the characters in front of that place. */
+function excerpt(line: string, index: number): { readonly text: string; readonly before: number } {
+  if (line.length <= SHOWN_WIDTH) return { text: line, before: index };
+  const start = Math.max(0, Math.min(index - SHOWN_WIDTH / 2, line.length - SHOWN_WIDTH));
+  const end = start + SHOWN_WIDTH;
+  const [left, right] = [start === 0 ? '' : '…', end >= line.length ? '' : '…'];
+  return { text: left + line.slice(start, end) + right, before: left.length + index - start };
 }
 
 /** Makes a diagnostic for a place in a logical line; inside a macro it points at the invocation and names the body line. */

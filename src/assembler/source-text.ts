@@ -30,7 +30,9 @@ export interface LogicalLine {
 /** Splits a file into lines; a backslash at the end of a line joins the next one. */
 export function splitIntoLines(file: string, text: string): SourceLine[] {
   const lines: SourceLine[] = [];
-  const physical = text.split('\n').map((line) => (line.endsWith('\r') ? line.slice(0, -1) : line));
+  const physical = withoutByteOrderMark(text)
+    .split('\n')
+    .map((line) => (line.endsWith('\r') ? line.slice(0, -1) : line));
   if (physical[physical.length - 1] === '') physical.pop();
   for (let index = 0; index < physical.length; index++) {
     const number = index + 1;
@@ -43,4 +45,9 @@ export function splitIntoLines(file: string, text: string): SourceLine[] {
     lines.push({ file, number, text: joined, tokens: tokenizeLine(joined) });
   }
   return lines;
+}
+
+/** Some editors put one in front of UTF-8. */
+function withoutByteOrderMark(text: string): string {
+  return text.startsWith('\ufeff') ? text.slice(1) : text;
 }

@@ -1,8 +1,9 @@
 /** `exitscope asm`: NASM source to a flat binary or an ELF object. */
 
-import { Command, InvalidArgumentError, Option } from 'commander';
+import { Command, InvalidArgumentError } from 'commander';
 import type { AssembleFileOptions } from './assemble-file.js';
-import { writeWhole } from './files.js';
+import { choiceOption } from './choices.js';
+import { writeTogether } from './files.js';
 
 interface AsmOptions {
   readonly output: string;
@@ -16,10 +17,10 @@ export function asmCommand(): Command {
   return new Command('asm')
     .summary('assemble NASM source')
     .description('Assembles NASM source. Nothing is written when the source has errors.')
-    .argument('<file>', 'assembly source')
-    .requiredOption('-o, --output <file>', 'file to write')
+    .argument('<file>', 'assembly source; - for standard input')
+    .requiredOption('-o, --output <file>', 'file to write; - for standard output')
     .addOption(
-      new Option('-f, --format <format>', 'output format').choices(['bin', 'elf32', 'elf64']).default('bin'),
+      choiceOption('-f, --format <format>', 'output format', ['bin', 'elf32', 'elf64']).default('bin'),
     )
     .option('-l, --listing <file>', 'also write a listing: addresses and bytes beside the source')
     .option('-I, --include-path <folder>', 'where to look for included files; may be repeated', collect, [])
@@ -31,8 +32,9 @@ export function asmCommand(): Command {
     .action(async (file: string, { output, format, listing, includePath, define }: AsmOptions) => {
       const { assembleFile, formatListing } = await import('./assemble-file.js');
       const result = assembleFile(file, { format, includePaths: includePath, defines: define });
-      if (listing !== undefined) writeWhole(listing, Buffer.from(formatListing(result)));
-      writeWhole(output, result.image);
+      const files = [{ path: output, data: result.image }];
+      if (listing !== undefined) files.push({ path: listing, data: Buffer.from(formatListing(result)) });
+      writeTogether(files, [file]);
     });
 }
 

@@ -1,10 +1,11 @@
 /** `exitscope compare`: one guest on two hypervisors, and what the difference is. */
 
-import { Command } from 'commander';
+import { Command, Option } from 'commander';
 import type { ComparedRun } from '../lab/comparison.js';
 import type { RunResult } from '../machine/virtual-machine.js';
 import { StatisticsSink } from '../trace/statistics-sink.js';
 import { EXIT } from './exit-codes.js';
+import type { Guest } from './guest-file.js';
 import { addGuestOptions, type GuestOptions } from './guest-options.js';
 import { type MachineChoice, parseMachine } from './machine-choice.js';
 import { output } from './standard-streams.js';
@@ -19,6 +20,8 @@ interface CompareOptions extends GuestOptions {
 }
 
 const NOTHING: MachineChoice = { text: 'as --era, --policy and --cost-model say', policy: {} };
+const side = (flags: string, description: string): Option =>
+  new Option(flags, description).argParser(parseMachine).default(NOTHING, NOTHING.text);
 
 export function compareCommand(): Command {
   return addGuestOptions(
@@ -30,8 +33,8 @@ export function compareCommand(): Command {
           'they leave open is as --era, --policy and --cost-model say.',
       ),
   )
-    .option('--a <list>', 'the one', parseMachine, NOTHING)
-    .option('--b <list>', 'the other', parseMachine, NOTHING)
+    .addOption(side('--a <list>', 'the one'))
+    .addOption(side('--b <list>', 'the other'))
     .option('-j, --json', 'print one JSON document', false)
     .addHelpText(
       'after',
@@ -40,8 +43,10 @@ export function compareCommand(): Command {
     .action(async (file: string, options: CompareOptions) => {
       const { compareRuns, writeComparison } = await import('../lab/comparison.js');
       const { reportEnd } = await import('./run-guest.js');
-      const a = await runSide(file, options, options.a);
-      const b = await runSide(file, options, options.b);
+      const { readGuest } = await import('./guest-file.js');
+      const guest = readGuest(file, options.format);
+      const a = await runSide(guest, options, options.a);
+      const b = await runSide(guest, options, options.b);
       const comparison = compareRuns(a.compared, b.compared);
       const names = { a: options.a.text, b: options.b.text };
       if (options.json) {
@@ -61,14 +66,14 @@ export function compareCommand(): Command {
 }
 
 async function runSide(
-  file: string,
+  guest: Guest,
   options: CompareOptions,
   { era, policy, costModel }: MachineChoice,
 ): Promise<{ readonly result: RunResult; readonly compared: ComparedRun }> {
   const { runGuest } = await import('./run-guest.js');
   const sink = new StatisticsSink();
   const result = await runGuest(
-    file,
+    guest,
     {
       ...options,
       era: era ?? options.era,

@@ -1,9 +1,10 @@
 /** `exitscope disasm`: bytes of a file, or hex digits of the command line, as instructions. */
 
 import { Command, Option } from 'commander';
+import { choiceOption } from './choices.js';
 import { CommandError } from './command-error.js';
 import { EXIT } from './exit-codes.js';
-import { isFile, readBytes } from './files.js';
+import { isReadable, readBytes } from './files.js';
 import { parseAddress } from './numbers.js';
 
 interface DisasmOptions {
@@ -15,8 +16,8 @@ export function disasmCommand(): Command {
   return new Command('disasm')
     .summary('print bytes as instructions')
     .description('Prints the bytes of a file, or hex digits given directly, as instructions in NASM syntax.')
-    .argument('<file|hex...>', 'a file of machine code, or hex digits: 48 89 e5')
-    .addOption(new Option('-b, --bits <size>', 'code size').choices(['16', '32', '64']).default('64'))
+    .argument('<file|hex...>', 'a file of machine code (- for standard input), or hex digits: 48 89 e5')
+    .addOption(choiceOption('-b, --bits <size>', 'code size', ['16', '32', '64']).default('64'))
     .addOption(
       new Option('-o, --org <address>', 'address of the first byte').argParser(parseAddress).default(0n, '0'),
     )
@@ -29,7 +30,7 @@ export function disasmCommand(): Command {
 }
 
 function bytesOf(words: readonly string[]): Uint8Array {
-  if (words.length === 1 && isFile(words[0])) return readBytes(words[0]);
+  if (words.length === 1 && isReadable(words[0])) return bytesOfFile(words[0]);
   const digits = words
     .map((word) => word.replace(/^0x/i, ''))
     .join('')
@@ -39,4 +40,11 @@ function bytesOf(words: readonly string[]): Uint8Array {
     throw new CommandError(EXIT.USAGE, `${digits}: an even number of hex digits is needed`);
   if (words.length === 1) readBytes(words[0]);
   throw new CommandError(EXIT.USAGE, `${words.join(' ')}: neither a file nor hex digits`);
+}
+
+function bytesOfFile(path: string): Uint8Array {
+  const bytes = readBytes(path);
+  if (bytes.length === 0)
+    throw new CommandError(EXIT.FAILURE, `${path} is empty: there is nothing to disassemble`);
+  return bytes;
 }

@@ -3,9 +3,10 @@
 import { fileURLToPath } from 'node:url';
 import { Command } from 'commander';
 import type { Experiment, ExperimentReport, Pace } from '../lab/index.js';
+import { unknownName } from './choices.js';
 import { CommandError } from './command-error.js';
 import { EXIT } from './exit-codes.js';
-import { readBytesIfPresent, writeWhole } from './files.js';
+import { checkWritable, readBytesIfPresent, writeTogether } from './files.js';
 import { output, talk } from './standard-streams.js';
 
 /** Names the shape of the JSON document; the number grows when a field changes its meaning or goes away. */
@@ -51,6 +52,7 @@ async function lab(names: string[], { json, list, plot }: LabOptions): Promise<v
   }
   if (plot !== undefined && !experiments.some(({ curves }) => curves !== undefined))
     throw new CommandError(EXIT.USAGE, `there are no curves to plot in ${names.join(', ')}`);
+  if (plot !== undefined) checkWritable(plot);
   const runs = await runAll(experiments);
   if (plot !== undefined) await writePlot(plot, runs);
   if (json) {
@@ -77,14 +79,13 @@ async function lab(names: string[], { json, list, plot }: LabOptions): Promise<v
 async function writePlot(path: string, runs: readonly Run[]): Promise<void> {
   const { mergedCurves, svgPlot } = await import('../lab/index.js');
   const curves = mergedCurves(runs.flatMap(({ report }) => report.curves ?? []));
-  if (curves !== undefined) writeWhole(path, Buffer.from(svgPlot(curves)));
+  if (curves !== undefined) writeTogether([{ path, data: Buffer.from(svgPlot(curves)) }]);
 }
 
 function chosen(experiments: readonly Experiment[], names: readonly string[]): readonly Experiment[] {
   const known = experiments.map(({ name }) => name);
   const unknown = names.find((name) => !known.includes(name));
-  if (unknown !== undefined)
-    throw new CommandError(EXIT.USAGE, `there is no experiment "${unknown}": ${known.join(', ')}`);
+  if (unknown !== undefined) throw new CommandError(EXIT.USAGE, unknownName('experiment', unknown, known));
   return names.length === 0 ? experiments : experiments.filter(({ name }) => names.includes(name));
 }
 
@@ -103,8 +104,6 @@ async function runAll(experiments: readonly Experiment[]): Promise<Run[]> {
       `[${index + 1}/${experiments.length}] ${experiment.name}: ${milliseconds(simulatedSeconds)} simulated in ` +
         `${milliseconds(wallSeconds)}, ${realTimeRatio(run.pace).toPrecision(2)} of real time, ${exits} exits (${Math.round(exits / wallSeconds)} per s)`,
     );
-    // Ctrl-C is noticed between experiments.
-    await new Promise(setImmediate);
   }
   return runs;
 }

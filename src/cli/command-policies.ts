@@ -2,6 +2,7 @@
 
 import { Command } from 'commander';
 import { ERAS, IMPLEMENTED, MECHANISMS, type Mechanism } from '../kvm/policies.js';
+import { unknownName } from './choices.js';
 import { CommandError } from './command-error.js';
 import { EXIT } from './exit-codes.js';
 import { output } from './standard-streams.js';
@@ -43,7 +44,11 @@ export function policiesCommand(): Command {
       if (mechanisms.length === 0)
         throw new CommandError(
           EXIT.USAGE,
-          `there is no mechanism "${name}": ${MECHANISMS.map((mechanism) => mechanism.name).join(', ')}`,
+          unknownName(
+            'mechanism',
+            name ?? '',
+            MECHANISMS.map((mechanism) => mechanism.name),
+          ),
         );
       if (json) output.line(JSON.stringify({ schema: POLICIES_SCHEMA, mechanisms }, undefined, 2));
       else print(mechanisms);

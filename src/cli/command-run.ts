@@ -12,8 +12,8 @@ export function runCommand(): Command {
   )
     .addHelpText('after', '\nExample:\n  $ exitscope run guest-programs/hello-serial.asm')
     .action(async (file: string, options: GuestOptions) => {
-      const { reportEnd, runGuest } = await import('./run-guest.js');
-      const result = await runGuest(file, options, {
+      const { reportEnd, runGuestFile } = await import('./run-guest.js');
+      const result = await runGuestFile(file, options, {
         serialOutput: (byte) => output.bytes(Uint8Array.of(byte)),
       });
       reportEnd(result, options);

@@ -30,11 +30,11 @@ export function statCommand(): Command {
     .option('-j, --json', 'print one JSON document', false)
     .addHelpText('after', '\nExample:\n  $ exitscope stat guest-programs/eoi-xapic.asm')
     .action(async (file: string, options: StatOptions) => {
-      const { reportEnd, runGuest } = await import('./run-guest.js');
+      const { reportEnd, runGuestFile } = await import('./run-guest.js');
       const sink = new StatisticsSink();
       const talk = serialAsTalk();
       try {
-        const result = await runGuest(file, options, { trace: sink, serialOutput: talk.byte });
+        const result = await runGuestFile(file, options, { trace: sink, serialOutput: talk.byte });
         if (options.json) printJson(sink, result);
         else printTables(sink, result);
         reportEnd(result, options);

@@ -8,6 +8,7 @@ import { instructionSink } from '../trace/instruction-sink.js';
 import { jsonSink } from '../trace/json-sink.js';
 import { TimelineSink } from '../trace/talk-timeline.js';
 import { textHeading, textSink } from '../trace/text-sink.js';
+import { choiceOption } from './choices.js';
 import { type ColourMode, paletteFor } from './colours.js';
 import { addGuestOptions, type GuestOptions } from './guest-options.js';
 import { parseCount } from './numbers.js';
@@ -40,16 +41,14 @@ export function traceCommand(): Command {
     )
     .option('-t, --timeline', "set one port write beside the nine points of the talk's timeline", false)
     .option('-n, --limit <n>', 'show only the first n exits', parseCount)
-    .addOption(
-      new Option('-j, --json', 'print JSON lines').default(false).conflicts(['timeline', 'stages', 'limit']),
-    )
-    .addOption(new Option('--color <when>', 'colours').choices(['auto', 'always', 'never']).default('auto'))
+    .addOption(new Option('-j, --json', 'print JSON lines').default(false).conflicts(['timeline', 'stages']))
+    .addOption(choiceOption('--color <when>', 'colours', ['auto', 'always', 'never']).default('auto'))
     .addHelpText('after', '\nExample:\n  $ exitscope trace --stages guest-programs/pio-write.asm')
     .action(trace);
 }
 
 async function trace(file: string, options: TraceOptions): Promise<void> {
-  const { reportEnd, runGuest } = await import('./run-guest.js');
+  const { reportEnd, runGuestFile } = await import('./run-guest.js');
   const { describeInstruction } = await import('../machine/describe-instruction.js');
   const palette = paletteFor(options.color);
   const timeline = new TimelineSink();
@@ -60,11 +59,12 @@ async function trace(file: string, options: TraceOptions): Promise<void> {
   const sink = options.timeline ? combineSinks([limited, timeline]) : limited;
   const talk = serialAsTalk();
   try {
-    const result = await runGuest(file, options, { trace: sink, serialOutput: talk.byte });
+    const result = await runGuestFile(file, options, { trace: sink, serialOutput: talk.byte });
     reportEnd(result, options);
   } finally {
     talk.end();
-    if (limited.dropped > 0) output.line(palette.quiet(`… and ${limited.dropped} more exits`));
+    if (limited.dropped > 0 && !options.json)
+      output.line(palette.quiet(`… and ${limited.dropped} more exits`));
   }
   if (!options.timeline) return;
   output.line('');

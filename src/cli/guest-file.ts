@@ -3,11 +3,12 @@
 import { extname } from 'node:path';
 import type { GuestImage } from '../machine/guest-image.js';
 import { readGuestImage } from '../machine/load-image.js';
-import { LOAD_ADDRESS } from '../machine/memory-map.js';
-import { assembleFile } from './assemble-file.js';
+import { LOAD_ADDRESS, MAXIMUM_MEMORY_BYTES } from '../machine/memory-map.js';
+import { assembleSource } from './assemble-file.js';
 import { CommandError } from './command-error.js';
 import { EXIT } from './exit-codes.js';
-import { readBytes } from './files.js';
+import { nameOf, readBytes, STANDARD_STREAM } from './files.js';
+import { commandErrorFor } from './host-errors.js';
 import { talk } from './standard-streams.js';
 
 const ELF_MAGIC = [0x7f, 0x45, 0x4c, 0x46] as const;
@@ -16,15 +17,29 @@ const FLAT_EXTENSIONS = new Set(['.bin', '.img', '.com']);
 
 export type GuestFormat = 'auto' | 'asm' | 'flat' | 'elf64';
 
-/** @throws CommandError, MachineError */
-export function readGuestFile(path: string, format: GuestFormat): GuestImage {
-  const extension = extname(path).toLowerCase();
-  if (format === 'asm' || (format === 'auto' && ASSEMBLY_EXTENSIONS.has(extension)))
-    return assembledGuest(path);
+export interface Guest {
+  /** For messages. */
+  readonly path: string;
+  readonly image: GuestImage;
+}
+
+/** @throws CommandError */
+export function readGuest(path: string, format: GuestFormat): Guest {
   const bytes = readBytes(path);
-  if (format !== 'auto') return readGuestImage(bytes, format);
-  if (ELF_MAGIC.every((byte, index) => bytes[index] === byte)) return readGuestImage(bytes, 'elf64');
-  if (FLAT_EXTENSIONS.has(extension)) return readGuestImage(bytes, 'flat');
+  const name = nameOf(path);
+  try {
+    return { path: name, image: imageOf(name, bytes, format === 'auto' ? formatOf(path, bytes) : format) };
+  } catch (error) {
+    throw commandErrorFor(error, name);
+  }
+}
+
+function formatOf(path: string, bytes: Uint8Array): Exclude<GuestFormat, 'auto'> {
+  const extension = extname(path).toLowerCase();
+  if (ASSEMBLY_EXTENSIONS.has(extension)) return 'asm';
+  if (ELF_MAGIC.every((byte, index) => bytes[index] === byte)) return 'elf64';
+  if (FLAT_EXTENSIONS.has(extension)) return 'flat';
+  if (path === STANDARD_STREAM) return 'asm';
   throw new CommandError(
     EXIT.FAILURE,
     `${path}: not a guest: it is no .asm source and does not start with the ELF magic 7f 45 4c 46; ` +
@@ -32,13 +47,23 @@ export function readGuestFile(path: string, format: GuestFormat): GuestImage {
   );
 }
 
+function imageOf(path: string, bytes: Uint8Array, format: Exclude<GuestFormat, 'auto'>): GuestImage {
+  return format === 'asm' ? assembledGuest(path, bytes) : readGuestImage(bytes, format);
+}
+
 /** The image goes where the source's ORG says. */
-function assembledGuest(path: string): GuestImage {
-  const { image, origin } = assembleFile(path, { format: 'bin' });
+function assembledGuest(path: string, source: Uint8Array): GuestImage {
+  const { image, origin } = assembleSource(path, source, { format: 'bin' });
+  if (origin > BigInt(MAXIMUM_MEMORY_BYTES))
+    throw new CommandError(
+      EXIT.FAILURE,
+      `${path}: org 0x${origin.toString(16)} is behind the end of any RAM (at most ${MAXIMUM_MEMORY_BYTES / 2 ** 20}M)`,
+    );
   if (origin !== 0n) return readGuestImage(image, 'flat', Number(origin));
+  const guest = readGuestImage(image, 'flat');
   const address = `0x${LOAD_ADDRESS.toString(16)}`;
   talk.line(
     `exitscope: ${path} says no org; it is loaded at ${address}, absolute addresses in it are off by that much`,
   );
-  return readGuestImage(image, 'flat');
+  return guest;
 }

@@ -4,7 +4,8 @@ import { type Command, InvalidArgumentError, Option } from 'commander';
 import { COST_MODELS, type CostModelName, DEFAULT_COST_MODEL } from '../host/cost/cost-models.js';
 import { DEFAULT_ERA, ERAS, type Era, IMPLEMENTED, type Policies } from '../kvm/policies.js';
 import { DEFAULT_MEMORY_BYTES } from '../machine/memory-map.js';
-import { DEFAULT_PROCESSOR, PROCESSOR_MODELS, type ProcessorModel } from '../machine/physical-machine.js';
+import { DEFAULT_PROCESSOR, PROCESSOR_MODELS, type ProcessorModel } from '../machine/processor-models.js';
+import { choiceOption, either, similarNames } from './choices.js';
 import { EXIT_CODE_HELP } from './exit-codes.js';
 import type { GuestFormat } from './guest-file.js';
 import { parseCount, parseSize } from './numbers.js';
@@ -28,18 +29,21 @@ export function addGuestOptions(command: Command): Command {
     .map(([mechanism, alternatives]) => `  ${mechanism.padEnd(width)}  ${alternatives.join(', ')}`)
     .join('\n');
   return command
-    .argument('<file>', 'guest: assembly source (.asm), flat image (.bin) or ELF64 executable')
-    .addOption(
-      new Option('--format <format>', 'what the file is')
-        .choices(['auto', 'asm', 'flat', 'elf64'])
-        .default('auto'),
+    .argument(
+      '<file>',
+      'guest: assembly source (.asm), flat image (.bin) or ELF64 executable; - for standard input, which is source unless --format says otherwise',
     )
-    .option('-m, --memory <size>', 'guest RAM', parseSize, DEFAULT_MEMORY_BYTES)
+    .addOption(
+      choiceOption('--format <format>', 'what the file is', ['auto', 'asm', 'flat', 'elf64']).default('auto'),
+    )
+    .addOption(
+      new Option('-m, --memory <size>', 'guest RAM')
+        .argParser(parseSize)
+        .default(DEFAULT_MEMORY_BYTES, `${DEFAULT_MEMORY_BYTES / 2 ** 20}M`),
+    )
     .option('--vcpus <n>', 'virtual CPUs, each on a host CPU of its own', parseVcpus, 1)
     .addOption(
-      new Option('--era <release>', 'behave as this Linux release')
-        .choices(Object.keys(ERAS))
-        .default(DEFAULT_ERA),
+      choiceOption('--era <release>', 'behave as this Linux release', Object.keys(ERAS)).default(DEFAULT_ERA),
     )
     .option(
       '--policy <mechanism=alternative>',
@@ -51,10 +55,10 @@ export function addGuestOptions(command: Command): Command {
     .addOption(processorOption())
     .option('--vga', 'add a VGA window at 0xa0000, mapped and unmapped by memory slots')
     .option('--max-instructions <n>', 'stop after this many guest instructions', parseCount)
-    .option('--success-exit-code <n>', 'the exit code that stands for success', parseCount)
+    .option('--success-exit-code <n>', 'the exit code that stands for success', parseExitCode)
     .addHelpText(
       'after',
-      `\n${EXIT_CODE_HELP}\n\nPolicies (the first one is the default; \`exitscope policies\` explains them):\n${policies}`,
+      `\n${EXIT_CODE_HELP}\n\nPolicies (\`exitscope policies\` explains them, and says which era has which):\n${policies}`,
     );
 }
 
@@ -67,29 +71,57 @@ function parseVcpus(text: string): number {
   return count;
 }
 
+function parseExitCode(text: string): number {
+  const code = parseCount(text);
+  if (code > 255) throw new InvalidArgumentError('Exit codes are 0 to 255.');
+  return code;
+}
+
 /** `--cost-model`, for every command that runs guests. */
 export function costModelOption(): Option {
-  return new Option('--cost-model <name>', 'count the cycles of this processor')
-    .choices(Object.keys(COST_MODELS))
-    .default(DEFAULT_COST_MODEL);
+  return choiceOption(
+    '--cost-model <name>',
+    'count the cycles of this processor',
+    Object.keys(COST_MODELS),
+  ).default(DEFAULT_COST_MODEL);
 }
 
 function processorOption(): Option {
-  return new Option(
+  return choiceOption(
     '--processor <generation>',
     'what the host processor can do; its costs are those of the cost model',
-  )
-    .choices(PROCESSOR_MODELS)
-    .default(DEFAULT_PROCESSOR);
+    PROCESSOR_MODELS,
+  ).default(DEFAULT_PROCESSOR);
 }
 
 /** `mechanism=alternative`, added to those before it. For commander options. */
 export function parsePolicy(text: string, previous: Partial<Policies>): Partial<Policies> {
   const [mechanism, alternative, ...rest] = text.split('=');
   const known: readonly string[] | undefined = IMPLEMENTED[mechanism as keyof Policies];
-  if (known === undefined)
-    throw new InvalidArgumentError(`Mechanisms are: ${Object.keys(IMPLEMENTED).join(', ')}.`);
-  if (rest.length > 0 || !known.includes(alternative))
-    throw new InvalidArgumentError(`Available for ${mechanism}: ${known.join(', ')}.`);
+  if (known === undefined) throw new InvalidArgumentError(noMechanism(mechanism, text));
+  if (alternative === undefined)
+    throw new InvalidArgumentError(`Say which, such as ${mechanism}=${known[1]}: ${known.join(', ')}.`);
+  if (rest.length > 0 || !known.includes(alternative)) {
+    const [similar] = similarNames(alternative, known);
+    const question = similar === undefined ? '' : `Did you mean ${mechanism}=${similar}? `;
+    throw new InvalidArgumentError(`${question}Available for ${mechanism}: ${known.join(', ')}.`);
+  }
   return { ...previous, [mechanism]: alternative };
+}
+
+/** What was meant by a name that is no mechanism: one that is spelt like it, or one with an alternative of that name. */
+function noMechanism(name: string, text: string): string {
+  const mechanisms = Object.entries(IMPLEMENTED);
+  const similar = [
+    ...similarNames(
+      name,
+      mechanisms.map(([mechanism]) => mechanism),
+    ).map((mechanism) => `${mechanism}${text.slice(name.length)}`),
+    ...mechanisms
+      .filter(([, alternatives]) => (alternatives as readonly string[]).includes(text))
+      .map(([mechanism]) => `${mechanism}=${text}`),
+  ];
+  if (similar.length > 0)
+    return `Did you mean ${either(similar)}? \`exitscope policies\` lists the mechanisms.`;
+  return `Mechanisms are: ${mechanisms.map(([mechanism]) => mechanism).join(', ')}.`;
 }

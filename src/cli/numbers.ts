@@ -11,9 +11,9 @@ export function parseCount(text: string): number {
   return value;
 }
 
-/** A size in bytes: `67108864`, `65536K`, `64M`, `1G`. For commander options. */
+/** A size in bytes: `67108864`, `65536K`, `64M`, `64MiB`, `1G`. For commander options. */
 export function parseSize(text: string): number {
-  const parts = /^(\d+)([kmg]?)$/i.exec(text);
+  const parts = /^(\d+)([kmg]?)(?:i?b)?$/i.exec(text);
   const value = parts === null ? Number.NaN : Number(parts[1]) * (SUFFIXES[parts[2].toLowerCase()] as number);
   if (!Number.isSafeInteger(value)) throw new InvalidArgumentError('A size is needed, such as 64M.');
   return value;

@@ -4,16 +4,14 @@
  */
 
 import { COST_MODELS } from '../host/cost/cost-models.js';
-import { PolicyError } from '../kvm/policies.js';
-import { UnsupportedProcessorError } from '../kvm/vmx-module.js';
 import { createVm } from '../machine/create-vm.js';
-import { MachineError } from '../machine/machine-error.js';
 import type { RunResult, VirtualMachine } from '../machine/virtual-machine.js';
 import type { TraceSink } from '../trace/events.js';
 import { CommandError } from './command-error.js';
 import { EXIT } from './exit-codes.js';
-import { readGuestFile } from './guest-file.js';
+import { type Guest, readGuest } from './guest-file.js';
 import type { GuestOptions } from './guest-options.js';
+import { commandErrorFor } from './host-errors.js';
 import { output, talk } from './standard-streams.js';
 
 /** Guest instructions up to the first look at what the user wants, and the most between two. */
@@ -28,13 +26,17 @@ export interface Observers {
 }
 
 /** @throws CommandError when the guest could not be run to an end; observers have seen everything until then */
+export function runGuestFile(path: string, options: GuestOptions, observers: Observers): Promise<RunResult> {
+  return runGuest(readGuest(path, options.format), options, observers);
+}
+
+/** @throws CommandError as `runGuestFile` */
 export async function runGuest(
-  path: string,
+  { path, image }: Guest,
   options: GuestOptions,
   observers: Observers,
 ): Promise<RunResult> {
   try {
-    const image = readGuestFile(path, options.format);
     const { memory: memoryBytes, vcpus, era, policy: policies, vga: vgaWindow = false } = options;
     const costModel = COST_MODELS[options.costModel];
     const { processor } = options;
@@ -77,23 +79,6 @@ async function runInSlices(
   } finally {
     process.removeListener('SIGINT', interrupt);
   }
-}
-
-/** What the user is told about a host error; other errors stay as they are. */
-export function commandErrorFor(error: unknown, path: string): unknown {
-  if (error instanceof MachineError) {
-    const isOption = error.code === 'option';
-    return new CommandError(
-      isOption ? EXIT.USAGE : EXIT.FAILURE,
-      isOption ? error.message : `${path}: ${error.message}`,
-    );
-  }
-  if (error instanceof PolicyError || error instanceof UnsupportedProcessorError)
-    return new CommandError(EXIT.USAGE, error.message);
-  const { code, message } = error as { code?: unknown; message: string };
-  if (code === 'unimplemented-instruction' || code === 'unimplemented-feature')
-    return new CommandError(EXIT.UNIMPLEMENTED, message);
-  return error;
 }
 
 /** Says on standard error how the guest ended, where that is not a success, and sets the exit code. */

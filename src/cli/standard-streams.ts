@@ -6,6 +6,7 @@
 import { writeSync } from 'node:fs';
 import { CommandError } from './command-error.js';
 import { EXIT } from './exit-codes.js';
+import { systemReason } from './system-reason.js';
 
 const FLUSH_AT_BYTES = 64 * 1024;
 const STANDARD_OUTPUT = 1;
@@ -53,13 +54,13 @@ class OutputStream {
 
 /** A pipe that is full for the moment is waited for; everything else ends the command. */
 function waitOrFail(error: unknown): void {
-  const { code, message } = error as NodeJS.ErrnoException;
+  const { code } = error as NodeJS.ErrnoException;
   if (code === 'EAGAIN') {
     Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1);
     return;
   }
   if (code === 'EPIPE') throw new CommandError(EXIT.BROKEN_PIPE, '');
-  throw new CommandError(EXIT.FAILURE, `output can't be written: ${message}`);
+  throw new CommandError(EXIT.FAILURE, `standard output can't be written: ${systemReason(error)}`);
 }
 
 /** Data. */

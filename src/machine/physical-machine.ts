@@ -1,6 +1,5 @@
 /** The hardware of the simulated host: linear memory, engine, processors with VT-x. */
 
-import type { VmxFeature } from '../architecture/vmx/vmcs-fields.js';
 import { vmxCapabilities } from '../architecture/vmx/vmx-capabilities.js';
 import { PhysicalMemory } from '../memory/physical-memory.js';
 import type { InterruptSource, MmioBus, PortBus } from '../processor/core.js';
@@ -12,6 +11,9 @@ import { HypervisorDoor } from '../vmx/hypervisor-door.js';
 import { VirtualMachineExtensions } from '../vmx/virtual-machine-extensions.js';
 import { RootInstructions } from '../vmx/vmx-instructions.js';
 import { GUEST_EVENT_DELIVERY_CYCLES, guestInstructionCycles } from './guest-instruction-costs.js';
+import { DEFAULT_PROCESSOR, type ProcessorModel, VMX_FEATURES } from './processor-models.js';
+
+export type { ProcessorModel } from './processor-models.js';
 
 /** Room for decoded guest code. When it is full, decoding starts afresh. */
 const DECODED_CODE_BYTES = 8 * 2 ** 20;
@@ -21,15 +23,6 @@ const NO_PORTS: PortBus = { read: (_port, size) => 2 ** (8 * size) - 1, write: (
 const NO_MMIO: MmioBus = { read: (_address, size) => (1n << BigInt(8 * size)) - 1n, write: () => {} };
 /** The simulated CPU puts its own in place. */
 const NO_INTERRUPTS: InterruptSource = { pending: () => false, acknowledge: () => 0 };
-
-/** Generations by what they can do in VMX operation; their costs are the cost model's. */
-export type ProcessorModel = 'nehalem' | 'ivy-bridge-ep';
-const VMX_FEATURES: Readonly<Record<ProcessorModel, readonly VmxFeature[]>> = {
-  nehalem: ['preemptionTimer'],
-  'ivy-bridge-ep': ['preemptionTimer', 'apicVirtualization'],
-};
-export const PROCESSOR_MODELS = Object.keys(VMX_FEATURES) as readonly ProcessorModel[];
-export const DEFAULT_PROCESSOR: ProcessorModel = 'nehalem';
 
 export interface PhysicalProcessor {
   readonly processor: Processor;

@@ -5,7 +5,7 @@ import type { Era, Policies } from '../kvm/policies.js';
 import type { VmStatistics } from '../kvm/vm.js';
 import type { TraceSink } from '../trace/events.js';
 import type { GuestImage } from './guest-image.js';
-import type { ProcessorModel } from './physical-machine.js';
+import type { ProcessorModel } from './processor-models.js';
 import type { Placement, Topology } from './scenario/scenario-options.js';
 
 export interface VmOptions {

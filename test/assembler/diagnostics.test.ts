@@ -69,6 +69,32 @@ describe('diagnostics', () => {
     ]);
   });
 
+  it('shows of a long line what is around the place', () => {
+    const source = `db ${'1, '.repeat(1000)}nowhere${', 2'.repeat(1000)}\n`;
+    const { diagnostics } = assemble(source, { fileName: 'a.asm' });
+    const [message, line, caret] = formatDiagnostic(diagnostics[0]!).split('\n') as [string, string, string];
+    expect(message).toBe("a.asm:1:3004: error: symbol 'nowhere' is not defined");
+    expect(line).toMatch(/^….*1, nowhere, 2.*…$/);
+    expect(line).toHaveLength(162);
+    expect(line.slice(caret.indexOf('^'))).toMatch(/^nowhere/);
+    const start = assemble(`nowhere 1${', 2'.repeat(1000)}\n`, { fileName: 'a.asm' }).diagnostics[0]!;
+    expect(formatDiagnostic(start)).toMatch(/\nnowhere 1, 2.*…\n\^$/);
+  });
+
+  it('keeps control characters of a source away from the terminal', () => {
+    const { diagnostics } = assemble('\u001b[2J nop\n', { fileName: 'a.asm' });
+    const text = diagnostics.map(formatDiagnostic).join('\n');
+    expect(text).toContain("unexpected character '·'");
+    expect(text).not.toContain('\u001b');
+  });
+
+  it('passes over a byte order mark', () => {
+    expect(assemble('\ufeffbits 64\nnop\n', { fileName: 'a.asm' })).toMatchObject({
+      ok: true,
+      image: Uint8Array.of(0x90),
+    });
+  });
+
   it('reports every error of a file, each once', () => {
     const source = WRONG_LINES.filter(([line]) => !line.startsWith('%') && !line.includes('equ')).map(
       ([line]) => line,

@@ -1,7 +1,7 @@
 import { chmodSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { exitscope } from '../support/command-line.js';
+import { exitscope, exitscopeWith } from '../support/command-line.js';
 import { GUEST_PROGRAMS, guestPrograms } from '../support/guest-programs.js';
 import { hasTool, inTemporaryFolder, runTool, skipNote } from '../support/tools.js';
 
@@ -69,12 +69,22 @@ describe('exitscope asm', () => {
     inTemporaryFolder((folder) => {
       const path = (name: string): string => join(folder, name);
       writeFileSync(path('good.asm'), 'bits 64\nnop\n');
+      writeFileSync(path('zero.asm'), 'nop\n\0\0');
       mkdirSync(path('folder'));
       const cases: [string[], number, string][] = [
         [[path('none.asm'), '-o', path('o')], 1, 'no such file'],
         [[path('folder'), '-o', path('o')], 1, 'it is a directory'],
         [[path('good.asm'), '-o', path('folder')], 1, 'it is a directory'],
         [[path('good.asm'), '-o', path('none/o')], 1, 'no directory'],
+        [[path('good.asm'), '-o', path('o'), '-l', path('none/l')], 1, 'no directory'],
+        [[path('good.asm'), '-o', path('good.asm')], 2, 'good.asm is named twice: nothing was written'],
+        [
+          [path('good.asm'), '-o', path('o'), '-l', `${folder}/./o`],
+          2,
+          'o is named twice: nothing was written',
+        ],
+        [[path('good.asm'), '-o', ''], 2, 'the name of a file is needed'],
+        [[path('zero.asm'), '-o', path('o')], 1, 'zero.asm: not assembly source: byte 4 is zero'],
         [[path('good.asm')], 2, "required option '-o, --output <file>' not specified"],
         [[path('good.asm'), '-o', path('o'), '-f', 'coff'], 2, 'Allowed choices are'],
         [[path('good.asm'), '-o', path('o'), '--frobnicate'], 2, "unknown option '--frobnicate'"],
@@ -82,9 +92,11 @@ describe('exitscope asm', () => {
       for (const [arguments_, expectedCode, message] of cases) {
         const { code, talk } = exitscope('asm', ...arguments_);
         expect(talk).toContain(message);
+        expect(talk).toMatch(/^exitscope: .*\n$/);
         expect(code, talk).toBe(expectedCode);
       }
-      expect(readdirSync(folder).sort()).toEqual(['folder', 'good.asm']);
+      expect(readdirSync(folder).sort()).toEqual(['folder', 'good.asm', 'zero.asm']);
+      expect(readFileSync(path('good.asm'), 'utf8')).toBe('bits 64\nnop\n');
     });
   });
 
@@ -100,5 +112,25 @@ describe('exitscope asm', () => {
 
   it('writes to devices directly', () => {
     expect(exitscope('asm', join(GUEST_PROGRAMS, 'hello-serial.asm'), '-o', '/dev/null').code).toBe(0);
+    expect(exitscope('asm', join(GUEST_PROGRAMS, 'hello-serial.asm'), '-o', '/dev/full')).toMatchObject({
+      code: 1,
+      talk: "exitscope: /dev/full can't be written: no space left on the device\n",
+    });
+  });
+
+  it('reads standard input and writes standard output', () => {
+    const source = `db 'raw bytes'\n`;
+    expect(exitscopeWith(source, 'asm', '-', '-o', '-')).toEqual({ code: 0, output: 'raw bytes', talk: '' });
+    const { talk } = exitscopeWith('mov eax, bl\n', 'asm', '-', '-o', '-');
+    expect(talk).toMatch(/^<stdin>:1:\d+: error: /);
+  });
+
+  it('shows of many errors the first ones', () => {
+    const { code, talk } = exitscopeWith('frobnicate eax\n'.repeat(60), 'asm', '-', '-o', '/dev/null');
+    expect(talk.match(/error: unknown instruction/g)).toHaveLength(50);
+    expect(talk).toMatch(
+      /\n… and 10 more like these\nexitscope: <stdin>: 60 errors, nothing was assembled\n$/,
+    );
+    expect(code).toBe(1);
   });
 });

@@ -1,7 +1,7 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { exitscope } from '../support/command-line.js';
+import { exitscope, exitscopeWith } from '../support/command-line.js';
 import { inTemporaryFolder } from '../support/tools.js';
 
 describe('exitscope disasm', () => {
@@ -38,10 +38,16 @@ describe('exitscope disasm', () => {
     });
   });
 
+  it('reads standard input', () => {
+    expect(exitscopeWith(Uint8Array.of(0xfa, 0xf4), 'disasm', '-').output).toMatch(/cli\n.*hlt\n$/);
+  });
+
   it.each([
     [['disasm', '4889e'], 2, 'even number of hex digits'],
     [['disasm', 'no/such/file.bin'], 1, "no/such/file.bin can't be read: no such file"],
     [['disasm', 'src'], 1, 'it is a directory'],
+    [['disasm', '/dev/null'], 1, '/dev/null is empty: there is nothing to disassemble'],
+    [['disasm', ''], 2, 'the name of a file is needed'],
     [['disasm', 'hello', 'world'], 2, 'neither a file nor hex digits'],
     [['disasm'], 2, "missing required argument 'file|hex'"],
     [['disasm', '90', '--bits', '8'], 2, 'Allowed choices are 16, 32, 64'],
@@ -51,5 +57,6 @@ describe('exitscope disasm', () => {
     expect(talk).toContain(message);
     expect(code).toBe(expectedCode);
     expect(output).toBe('');
+    expect(talk).toMatch(/^exitscope: .*\n$/);
   });
 });

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { CommandError } from '../../src/cli/command-error.js';
-import { commandErrorFor } from '../../src/cli/run-guest.js';
+import { commandErrorFor } from '../../src/cli/host-errors.js';
 import { PolicyError } from '../../src/kvm/policies.js';
 import { MachineError } from '../../src/machine/machine-error.js';
 import { UnhandledExitError } from '../../src/machine/user-space-devices.js';

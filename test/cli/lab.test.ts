@@ -45,6 +45,18 @@ describe('exitscope lab', () => {
     expect(talk).toMatch(/^exitscope: there is no experiment "warp-drive": pio-timeline, .*\n$/);
   });
 
+  it('asks back when a name is nearly one', () => {
+    expect(exitscope('lab', 'x2apic-eio').talk).toBe(
+      'exitscope: there is no experiment "x2apic-eio". Did you mean x2apic-eoi?\n',
+    );
+  });
+
+  it('says that a picture can not be written before it works for it', () => {
+    const { code, output, talk } = exitscope('lab', 'scaling-one-socket', '--plot', 'no/such/curves.svg');
+    expect({ code, output }).toEqual({ code: 1, output: '' });
+    expect(talk).toBe("exitscope: no/such/curves.svg can't be written: no directory no/such\n");
+  });
+
   it('draws curves only where there are some', () => {
     const { code, output, talk } = exitscope('lab', 'mode-switch', '--plot', 'curves.svg');
     expect({ code, output }).toEqual({ code: 2, output: '' });

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { describe, expect, it } from 'vitest';
-import { EXITSCOPE, exitscope } from '../support/command-line.js';
+import { EXITSCOPE, exitscope, exitscopeWith } from '../support/command-line.js';
 import { inTemporaryFolder } from '../support/tools.js';
 
 /** Runs guest code given as source. */
@@ -71,24 +71,54 @@ describe('exitscope run', () => {
     [['run', 'x.bin', '--era', '1.0'], 2, 'Allowed choices are 2.6.32'],
     [['run', 'x.bin', '--policy', 'speed=high'], 2, 'Mechanisms are: syscallMsrs'],
     [['run', 'x.bin', '--policy', 'syscallMsrs=lazy'], 2, 'Available for syscallMsrs: eager'],
+    [['run', 'x.bin', '--policy', 'syscallMsrs'], 2, 'Say which, such as syscallMsrs=shared: eager'],
+    [['run', 'x.bin', '--policy', 'syscalMsrs=shared'], 2, 'Did you mean syscallMsrs=shared?'],
+    [['run', 'x.bin', '--policy', 'busSearch=sroted'], 2, 'Did you mean busSearch=sorted?'],
+    [['run', 'x.bin', '--policy', 'fast-eoi'], 2, 'Did you mean apicAccess=fast-eoi?'],
+    [['run', 'x.bin', '--success-exit-code', '256'], 2, 'Exit codes are 0 to 255'],
+    [['run', 'x.bin', '--verbose'], 2, "unknown option '--verbose' (exitscope run --help says more)"],
+    [['run', ''], 2, 'the name of a file is needed'],
+    [['run', '/dev/null'], 1, '/dev/null: not a guest'],
+    [['run', '/dev/null', '--format', 'asm'], 1, '/dev/null: the image is empty'],
+    [['help', 'fly'], 2, 'there is no command "fly"'],
+    [['rnu'], 2, "unknown command 'rnu' (Did you mean run?)"],
     [['run', 'guest-programs/hello-serial.asm', '--memory', '1M'], 2, 'at least'],
     [['run', 'guest-programs/hello-serial.asm', '--memory', '64G'], 2, 'at most'],
     [['fly'], 2, "unknown command 'fly'"],
-    [[], 2, 'Usage: exitscope'],
   ] as [string[], number, string][])('%j ends with %d: %s', (arguments_, expectedCode, message) => {
     const { code, output, talk } = exitscope(...arguments_);
     expect(talk).toContain(message);
     expect(code, talk).toBe(expectedCode);
     expect(output).toBe('');
-    expect(talk).not.toContain('    at ');
+    expect(talk).toMatch(/^exitscope: .*\n$/);
+  });
+
+  it('says how it is used when it is called with nothing', () => {
+    expect(exitscope()).toEqual({ code: 2, output: '', talk: exitscope('help').output });
+  });
+
+  it('takes source or an ELF file from standard input', () => {
+    const source = `bits 64\norg 0x100000\n${WRITE_5}\n`;
+    expect(exitscopeWith(source, 'run', '-')).toEqual({ code: 11, output: '', talk: '' });
+    expect(exitscopeWith(Uint8Array.of(0xfa, 0xf4), 'run', '-', '--format', 'flat').code).toBe(0);
+    expect(exitscopeWith('\x7fELF', 'run', '-').talk).toMatch(
+      /^exitscope: <stdin>: the ELF header is cut off/,
+    );
+  });
+
+  it('refuses what no RAM reaches', () => {
+    const { code, talk } = exitscopeWith('bits 64\norg -16\nnop\n', 'run', '-');
+    expect(code).toBe(1);
+    expect(talk).toMatch(/^exitscope: <stdin>: org 0xf+0 is behind the end of any RAM \(at most 1024M\)\n$/);
   });
 
   it('has help with an example for every command, on standard output', () => {
-    for (const command of ['asm', 'disasm', 'run', 'trace', 'stat']) {
+    for (const command of ['asm', 'disasm', 'run', 'trace', 'stat', 'compare', 'lab', 'policies']) {
       const { code, output } = exitscope(command, '--help');
       expect(code).toBe(0);
       expect(output).toContain(`Usage: exitscope ${command}`);
       expect(output).toContain(`$ exitscope ${command} `);
+      expect(output).not.toMatch(/default: [[{f]/);
     }
     expect(exitscope('run', '--help').output).toMatch(/124 +--max-instructions reached/);
     expect(exitscope('--version')).toMatchObject({

@@ -40,6 +40,16 @@ describe('exitscope trace', () => {
     expect(output).toMatch(/rdtsc +rax=0x[0-9a-f]+/);
   });
 
+  it('limits JSON lines, too', () => {
+    const { output } = trace('hello-serial', '--json', '--limit', '2');
+    expect(
+      output
+        .trimEnd()
+        .split('\n')
+        .map((line) => JSON.parse(line).sequence),
+    ).toEqual([0, 1]);
+  });
+
   it('prints JSON lines that all can be read', () => {
     const documents = trace('hello-serial', '--json')
       .output.trimEnd()

@@ -14,9 +14,15 @@ export interface CommandResult {
 
 /** Runs a command to its end, in the project's folder, without a terminal. */
 export function exitscope(...arguments_: string[]): CommandResult {
+  return exitscopeWith('', ...arguments_);
+}
+
+/** The same with something to read on standard input. */
+export function exitscopeWith(input: string | Uint8Array, ...arguments_: string[]): CommandResult {
   const result: SpawnSyncReturns<string> = spawnSync(process.execPath, [EXITSCOPE, ...arguments_], {
     cwd: ROOT,
     encoding: 'utf8',
+    input,
     timeout: 60_000,
     maxBuffer: 256 * 2 ** 20,
   });

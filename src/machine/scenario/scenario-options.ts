@@ -6,7 +6,7 @@ import type { Era, Policies } from '../../kvm/policies.js';
 import type { UserSpaceMonitor } from '../../kvm/user-space-monitor.js';
 import type { TraceSink } from '../../trace/events.js';
 import type { GuestImage } from '../guest-image.js';
-import type { ProcessorModel } from '../physical-machine.js';
+import type { ProcessorModel } from '../processor-models.js';
 
 export interface Topology {
   readonly sockets: number;
