@@ -9,6 +9,7 @@ import b from 'benny';
 import iced from 'iced-x86';
 import { DecodeStatus, decode } from '../dist/decoder/index.js';
 import { Instruction } from '../dist/instruction-set/index.js';
+import { sampling } from './sampling.js';
 
 const code = new Uint8Array(readFileSync(new URL('./data/code-mix.bin', import.meta.url)));
 
@@ -59,6 +60,7 @@ export async function decoder() {
   let consumed = 0;
   const summary = await b.suite(
     'decoder',
+    ...sampling(),
     b.add('exitscope', () => {
       consumed += decodeWithOurs(out).sum;
     }),
@@ -68,7 +70,6 @@ export async function decoder() {
     b.add('iced-x86, nothing read', () => {
       consumed += decodeWithIcedUnread(icedDecoder, icedInstruction, count).sum;
     }),
-    b.cycle(),
   );
   if (!Number.isFinite(consumed)) throw new Error('nothing was decoded');
   // The median of a case's samples: other load on the machine pulls means, not medians.

@@ -2,9 +2,10 @@
 
 import b from 'benny';
 import { assemble, createVm, formatDiagnostic, readGuestImage } from '../dist/index.js';
+import { sampling, work } from './sampling.js';
 
 /** Guest instructions per measured call. */
-const SLICE = 2_000_000;
+const SLICE = work(2_000_000, 20_000);
 
 /** Endless loops over 16 KiB of data at 2 MiB. */
 const LOOPS = {
@@ -74,8 +75,8 @@ function measured(name, source) {
 export const interpreter = () =>
   b.suite(
     'interpreter tier',
+    ...sampling(),
     ...Object.entries(LOOPS).map(([name, source]) => measured(name, source)),
-    b.cycle(),
     b.complete(({ results }) => {
       // The median of a case's samples: other load on the machine pulls means, not medians.
       for (const { name, details } of results)

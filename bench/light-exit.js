@@ -2,6 +2,7 @@
 
 import b from 'benny';
 import { assemble, createVm, readGuestImage } from '../dist/index.js';
+import { sampling, work } from './sampling.js';
 
 /** Three guest instructions, one exit. */
 const SOURCE = `
@@ -17,11 +18,12 @@ const SOURCE = `
   next: wrmsr
         inc     rbx
         jmp     next`;
-const SLICE = 300_000;
+const SLICE = work(300_000, 3_000);
 
 export const lightExit = () =>
   b.suite(
     'light exits',
+    ...sampling(),
     b.add('EOI through the x2APIC', () => {
       const machine = createVm({ image: readGuestImage(assemble(SOURCE, { fileName: 'eoi.asm' }).image) });
       let exits = 0;
@@ -31,7 +33,6 @@ export const lightExit = () =>
         exits = statistics.exits;
       };
     }),
-    b.cycle(),
     b.complete(({ results: [{ details }] }) => {
       // The median of a case's samples: other load on the machine pulls means, not medians.
       console.log(`${Math.round(SLICE / 3 / details.median).toLocaleString('en-US')} light exits/s`);

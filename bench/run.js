@@ -1,4 +1,9 @@
-/** All benchmarks, one after the other: npm run bench. Names of some as arguments run only those. */
+/**
+ * All benchmarks, one after the other: npm run bench. Names of some as arguments run only those; --quick runs each once,
+ * to see that it works.
+ */
+
+import { QUICK } from './sampling.js';
 
 const SUITES = [
   ['decoder', () => import('./decoder.js').then(({ decoder }) => decoder())],
@@ -6,7 +11,7 @@ const SUITES = [
   ['light-exit', () => import('./light-exit.js').then(({ lightExit }) => lightExit())],
 ];
 
-const wanted = process.argv.slice(2);
+const wanted = process.argv.slice(2).filter((word) => word !== '--quick');
 const unknown = wanted.filter((name) => !SUITES.some(([suite]) => suite === name));
 if (unknown.length > 0) {
   console.error(
@@ -14,4 +19,5 @@ if (unknown.length > 0) {
   );
   process.exit(2);
 }
+if (QUICK) console.log('quick: one sample of little work each; the figures mean nothing');
 for (const [name, run] of SUITES) if (wanted.length === 0 || wanted.includes(name)) await run();
