@@ -31,23 +31,31 @@ const READABLE = new Set<number>([
 for (let offset: number = REGISTER.IN_SERVICE; offset < REGISTER.ERROR_STATUS; offset += 0x10)
   READABLE.add(offset);
 
-/** Bits that may be set in a write; every other bit set gives #GP. Absent: not writable. */
-const WRITABLE_BITS: ReadonlyMap<number, bigint> = new Map([
-  [REGISTER.TASK_PRIORITY, 0xffn],
-  [REGISTER.EOI, 0n],
-  [REGISTER.SPURIOUS_VECTOR, 0x13ffn],
-  [REGISTER.ERROR_STATUS, 0n],
-  [REGISTER.INTERRUPT_COMMAND_LOW, 0xffffffff_000ccfffn],
-  [REGISTER.LVT_TIMER, 0x700ffn],
-  [REGISTER.LVT_THERMAL, 0x107ffn],
-  [REGISTER.LVT_PERFORMANCE, 0x107ffn],
-  [REGISTER.LVT_LINT0, 0x1a7ffn],
-  [REGISTER.LVT_LINT1, 0x1a7ffn],
-  [REGISTER.LVT_ERROR, 0x100ffn],
-  [REGISTER.INITIAL_COUNT, 0xffffffffn],
-  [REGISTER.DIVIDE_CONFIGURATION, 0xbn],
-  [REGISTER.SELF_IPI, 0xffn],
-]);
+/** Bits 31:0 that may be set in a write; every other bit set gives #GP. Absent: not writable. */
+const WRITABLE_BITS: readonly (readonly [register: number, bits: number])[] = [
+  [REGISTER.TASK_PRIORITY, 0xff],
+  [REGISTER.EOI, 0],
+  [REGISTER.SPURIOUS_VECTOR, 0x13ff],
+  [REGISTER.ERROR_STATUS, 0],
+  [REGISTER.INTERRUPT_COMMAND_LOW, 0x000ccfff],
+  [REGISTER.LVT_TIMER, 0x700ff],
+  [REGISTER.LVT_THERMAL, 0x107ff],
+  [REGISTER.LVT_PERFORMANCE, 0x107ff],
+  [REGISTER.LVT_LINT0, 0x1a7ff],
+  [REGISTER.LVT_LINT1, 0x1a7ff],
+  [REGISTER.LVT_ERROR, 0x100ff],
+  [REGISTER.INITIAL_COUNT, 0xffffffff],
+  [REGISTER.DIVIDE_CONFIGURATION, 0xb],
+  [REGISTER.SELF_IPI, 0xff],
+];
+
+/** By MSR - `X2APIC_FIRST_MSR`: 1 for registers that can be written, and the bits of them that can't be set. */
+const WRITABLE = new Uint8Array(256);
+const RESERVED_BITS = new Int32Array(256);
+for (const [register, bits] of WRITABLE_BITS) {
+  WRITABLE[register >> 4] = 1;
+  RESERVED_BITS[register >> 4] = ~bits;
+}
 
 /** The register at this xAPIC offset can be read in x2APIC mode. */
 export const isReadableX2apic = (register: number): boolean => READABLE.has(register);
@@ -64,13 +72,17 @@ export function readX2apic(apic: LocalApic, msr: number): bigint | undefined {
   return (BigInt(apic.readRegister(REGISTER.INTERRUPT_COMMAND_HIGH)) << 32n) | low;
 }
 
-/** Writes an MSR 0x800 … 0x8ff. False means #GP: not in x2APIC mode, reserved, read only, or a reserved bit set. */
-export function writeX2apic(apic: LocalApic, msr: number, value: bigint): boolean {
+/**
+ * Writes an MSR 0x800 … 0x8ff. False means #GP: not in x2APIC mode, reserved, read only, or a reserved bit set.
+ * @param low bits 31:0 of the value, @param high bits 63:32; both unsigned
+ */
+export function writeX2apic(apic: LocalApic, msr: number, low: number, high: number): boolean {
+  const index = msr - X2APIC_FIRST_MSR;
+  if (apic.mode !== 'x2APIC' || WRITABLE[index] !== 1 || (low & RESERVED_BITS[index]!) !== 0) return false;
   const register = x2apicRegister(msr);
-  const writable = WRITABLE_BITS.get(register);
-  if (apic.mode !== 'x2APIC' || writable === undefined || (value & ~writable) !== 0n) return false;
-  if (register === REGISTER.INTERRUPT_COMMAND_LOW)
-    apic.writeRegister(REGISTER.INTERRUPT_COMMAND_HIGH, Number(value >> 32n));
-  apic.writeRegister(register, Number(value & 0xffffffffn));
+  // Only the interrupt command has an upper half: the destination.
+  if (register === REGISTER.INTERRUPT_COMMAND_LOW) apic.writeRegister(REGISTER.INTERRUPT_COMMAND_HIGH, high);
+  else if (high !== 0) return false;
+  apic.writeRegister(register, low);
   return true;
 }

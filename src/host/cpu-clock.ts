@@ -65,7 +65,9 @@ export class CpuClock implements CostSink, InterruptSource {
   }
 
   charge(operationNumber: number, times = 1): void {
-    this.chargeCycles(operationNumber, times, this.costs[operationNumber]! * times);
+    if (!this.charging) return;
+    this.processor.timeStampCounter += this.costs[operationNumber]! * times;
+    this.account.charge(operationNumber, times);
   }
 
   /** Charges an operation that has no fixed price. */

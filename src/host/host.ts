@@ -39,7 +39,7 @@ const USER_MEMORY_BASE = 0x7f00_0000_0000;
 export class Host {
   readonly memory: PhysicalMemory;
   readonly cpus: readonly HostCpu[];
-  readonly ledger = new Ledger();
+  readonly ledger: Ledger;
   readonly pages: PageAllocator;
   readonly scheduler: Scheduler;
   readonly costModel: CostModel;
@@ -50,6 +50,7 @@ export class Host {
     this.costModel = options.costModel;
     this.pages = new PageAllocator(options.memory, options.kernelPages.start, options.kernelPages.end);
     const costs = compileCosts(options.costModel);
+    this.ledger = new Ledger(costs);
     this.cpus = options.hardware.map(({ processor, vmx }, number) => {
       const idleAccount = this.ledger.open(`idle (CPU ${number})`);
       const cpu = new PhysicalCpu({

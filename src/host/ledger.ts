@@ -13,10 +13,11 @@ const ROW_SIZE = OPERATION_COUNT * STAGE_NAMES.length;
 /** Row index for time that belongs to no exit: before the first entry, and guest code itself. */
 export const NO_EXIT = 96;
 
-/** Cycles and counts of one exit reason, indexed by stage × operation. */
-export interface LedgerRow {
-  readonly cycles: Float64Array;
+/** What was charged for one exit reason, indexed by stage × operation. */
+interface LedgerRow {
   readonly counts: Float64Array;
+  /** Cycles beyond counts × price: all those of operations that have no fixed price. */
+  readonly unpriced: Float64Array;
 }
 
 /** Durations of the exits of one reason, from VM exit to the next VM entry, in cycles. */
@@ -46,14 +47,20 @@ export class LedgerAccount {
   log: number[] | null = null;
   readonly exits: (ExitStatistics | undefined)[] = [];
   private readonly rows: (LedgerRow | undefined)[] = [];
+  private readonly prices: Float64Array;
   private row: LedgerRow;
+  /** Those of `row`. */
+  private counts: Float64Array;
   private currentReason: number = NO_EXIT;
   private currentStage: Stage = 0;
   private offset = 0;
 
-  constructor(name: string) {
+  /** @param prices cycles by operation number */
+  constructor(name: string, prices: Float64Array) {
     this.name = name;
+    this.prices = prices;
     this.row = this.rowOf(NO_EXIT);
+    this.counts = this.row.counts;
   }
 
   get reason(): number {
@@ -67,6 +74,7 @@ export class LedgerAccount {
   setReason(reason: number): void {
     this.currentReason = reason;
     this.row = this.rows[reason] ?? this.rowOf(reason);
+    this.counts = this.row.counts;
   }
 
   setStage(stage: Stage): void {
@@ -74,11 +82,18 @@ export class LedgerAccount {
     this.offset = stage * OPERATION_COUNT;
   }
 
-  add(operation: number, count: number, cycles: number): void {
+  /** Charges an operation at its price. */
+  charge(operation: number, times: number): void {
+    this.counts[this.offset + operation]! += times;
+    if (this.log !== null) this.log.push(this.currentStage, operation, times, times * this.prices[operation]!);
+  }
+
+  /** Charges an operation with cycles that were measured. */
+  add(operation: number, times: number, cycles: number): void {
     const index = this.offset + operation;
-    this.row.cycles[index]! += cycles;
-    this.row.counts[index]! += count;
-    if (this.log !== null) this.log.push(this.currentStage, operation, count, cycles);
+    this.counts[index]! += times;
+    this.row.unpriced[index]! += cycles - times * this.prices[operation]!;
+    if (this.log !== null) this.log.push(this.currentStage, operation, times, cycles);
   }
 
   /** Records the duration of a finished exit. */
@@ -100,13 +115,15 @@ export class LedgerAccount {
     for (const [reason, row] of this.rows.entries()) {
       if (row === undefined) continue;
       for (let index = 0; index < ROW_SIZE; index++) {
-        if (row.counts[index] === 0 && row.cycles[index] === 0) continue;
+        const count = row.counts[index]!;
+        const cycles = this.cyclesAt(row, index);
+        if (count === 0 && cycles === 0) continue;
         yield {
           reason,
           stage: Math.floor(index / OPERATION_COUNT) as Stage,
           operation: index % OPERATION_COUNT,
-          count: row.counts[index]!,
-          cycles: row.cycles[index]!,
+          count,
+          cycles,
         };
       }
     }
@@ -125,14 +142,21 @@ export class LedgerAccount {
   /** All cycles charged to this account. */
   get total(): number {
     let sum = 0;
-    for (const row of this.rows) if (row !== undefined) for (const cycles of row.cycles) sum += cycles;
+    for (const row of this.rows) {
+      if (row === undefined) continue;
+      for (let index = 0; index < ROW_SIZE; index++) sum += this.cyclesAt(row, index);
+    }
     return sum;
+  }
+
+  private cyclesAt(row: LedgerRow, index: number): number {
+    return row.counts[index]! * this.prices[index % OPERATION_COUNT]! + row.unpriced[index]!;
   }
 
   private rowOf(reason: number): LedgerRow {
     let row = this.rows[reason];
     if (row === undefined) {
-      row = { cycles: new Float64Array(ROW_SIZE), counts: new Float64Array(ROW_SIZE) };
+      row = { counts: new Float64Array(ROW_SIZE), unpriced: new Float64Array(ROW_SIZE) };
       this.rows[reason] = row;
     }
     return row;
@@ -155,9 +179,15 @@ export class LedgerError extends Error {
 /** All accounts of a simulated host. */
 export class Ledger {
   readonly accounts: LedgerAccount[] = [];
+  private readonly prices: Float64Array;
+
+  /** @param prices cycles by operation number; by default every operation's cycles are measured */
+  constructor(prices: Float64Array = new Float64Array(OPERATION_COUNT)) {
+    this.prices = prices;
+  }
 
   open(name: string): LedgerAccount {
-    const account = new LedgerAccount(name);
+    const account = new LedgerAccount(name, this.prices);
     this.accounts.push(account);
     return account;
   }

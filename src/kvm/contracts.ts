@@ -47,9 +47,9 @@ export interface VcpuInterrupts {
   /** IA32_APIC_BASE. A bad value gives false, and #GP in the guest. */
   readApicBase(): bigint;
   writeApicBase(value: bigint): boolean;
-  /** x2APIC registers, MSR 0x800 … 0xbff. Undefined or false means #GP. */
+  /** x2APIC registers, MSR 0x800 … 0xbff. Undefined or false means #GP. Written as two unsigned 32-bit halves. */
   readX2apicMsr(index: number): bigint | undefined;
-  writeX2apicMsr(index: number, value: bigint): boolean;
+  writeX2apicMsr(index: number, low: number, high: number): boolean;
   /** The end of interrupt that the exit qualification alone shows (kvm_lapic_set_eoi). */
   endOfInterrupt(): void;
   /** IA32_TSC_DEADLINE. Undefined or false means #GP. */

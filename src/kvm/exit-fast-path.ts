@@ -51,14 +51,14 @@ function writeMsr(vcpu: Vcpu): FastExit {
   const { interrupts, registerWords } = vcpu;
   const low = registerWords[GPR.RAX * 2]! >>> 0;
   const high = registerWords[GPR.RDX * 2]! >>> 0;
-  const value = (BigInt(high) << 32n) | BigInt(low);
   if (registerWords[GPR.RCX * 2] === X2APIC_ICR) {
-    if ((low & ICR_UNUSUAL) !== 0 || high === BROADCAST || !interrupts.writeX2apicMsr(X2APIC_ICR, value))
+    if ((low & ICR_UNUSUAL) !== 0 || high === BROADCAST || !interrupts.writeX2apicMsr(X2APIC_ICR, low, high))
       return 'none';
     vcpu.skipInstruction();
     return 'handled';
   }
-  if (interrupts.deadlineTimer?.inHardware !== true || !interrupts.writeTscDeadline(value)) return 'none';
+  const deadline = (BigInt(high) << 32n) | BigInt(low);
+  if (interrupts.deadlineTimer?.inHardware !== true || !interrupts.writeTscDeadline(deadline)) return 'none';
   vcpu.skipInstruction();
   return 'reenter';
 }

@@ -73,15 +73,18 @@ export function readMsr(vcpu: Vcpu, index: number): bigint | undefined {
   return CONSTANTS.get(index);
 }
 
-/** False means #GP, and nothing has changed. */
-export function writeMsr(vcpu: Vcpu, index: number, value: bigint): boolean {
-  const { cpu, vmx } = vcpu;
-  if (index >= MSR.X2APIC_BASE && index <= X2APIC_LAST) {
-    cpu.charge(COMPARE, vmx.switchedMsrs.length);
-    // The end of an interrupt, or a lower priority, lets others through; what commands and timers bring, asks by itself.
-    if (index !== X2APIC_COMMAND && index !== X2APIC_TIMER_INITIAL) vcpu.makeRequest(REQUEST.EVENT);
-    return vcpu.interrupts.writeX2apicMsr(index, value);
-  }
+/** False means #GP, and nothing has changed. @param low bits 31:0 of the value, @param high bits 63:32; both unsigned */
+export function writeMsr(vcpu: Vcpu, index: number, low: number, high: number): boolean {
+  if (index < MSR.X2APIC_BASE || index > X2APIC_LAST)
+    return writeOtherMsr(vcpu, index, (BigInt(high) << 32n) | BigInt(low));
+  vcpu.cpu.charge(COMPARE, vcpu.vmx.switchedMsrs.length);
+  // The end of an interrupt, or a lower priority, lets others through; what commands and timers bring, asks by itself.
+  if (index !== X2APIC_COMMAND && index !== X2APIC_TIMER_INITIAL) vcpu.makeRequest(REQUEST.EVENT);
+  return vcpu.interrupts.writeX2apicMsr(index, low, high);
+}
+
+function writeOtherMsr(vcpu: Vcpu, index: number, value: bigint): boolean {
+  const { cpu } = vcpu;
   if (CANONICAL.has(index) && !isCanonical(value)) return false;
   if (index === MSR.EFER) return setEfer(vcpu, value);
   if (index === MSR.FS_BASE || index === MSR.GS_BASE) {

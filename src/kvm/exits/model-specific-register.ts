@@ -25,7 +25,6 @@ export function handleWriteMsr(vcpu: Vcpu): undefined {
   const words = vcpu.registerWords;
   const low = words[GPR.RAX * 2]! >>> 0;
   const high = words[GPR.RDX * 2]! >>> 0;
-  const value = high === 0 ? BigInt(low) : (BigInt(high) << 32n) | BigInt(low);
-  if (writeMsr(vcpu, words[GPR.RCX * 2]! >>> 0, value)) vcpu.skipInstruction();
+  if (writeMsr(vcpu, words[GPR.RCX * 2]! >>> 0, low, high)) vcpu.skipInstruction();
   else vcpu.injectException(VECTOR.GP, 0);
 }

@@ -256,9 +256,9 @@ export class VcpuLocalApic implements VcpuInterrupts, BusDevice {
     this.vcpu.charge(REGISTER_ACCESS);
     return readX2apic(this.apic, index);
   }
-  writeX2apicMsr(index: number, value: bigint): boolean {
+  writeX2apicMsr(index: number, low: number, high: number): boolean {
     this.vcpu.charge(REGISTER_ACCESS);
-    if (!writeX2apic(this.apic, index, value)) return false;
+    if (!writeX2apic(this.apic, index, low, high)) return false;
     this.noteTimerStart(x2apicRegister(index));
     this.virtualisation?.mirror(this.apic);
     return true;
