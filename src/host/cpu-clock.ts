@@ -7,7 +7,7 @@ import type { InterruptSource } from '../processor/core.js';
 import { type CostSink, operation } from './cost/operations.js';
 import { EventQueue } from './event-queue.js';
 import type { HardwareProcessor } from './hardware.js';
-import type { LedgerAccount } from './ledger.js';
+import { LedgerAccount } from './ledger.js';
 import { STAGE, type Stage } from './stages.js';
 
 const POSTED_INTERRUPT = operation('posted-interrupt processing');
@@ -38,15 +38,22 @@ export class CpuClock implements CostSink, InterruptSource {
   instructionBudget = Number.POSITIVE_INFINITY;
 
   /** Cycles by operation number. */
-  private readonly costs: Float64Array;
+  private readonly prices: Float64Array;
+  /** What is charged: the prices, or nothing during set-up work. */
+  private costs: Float64Array;
+  private readonly nothing: Float64Array;
+  /** Takes what costs nothing. */
+  private readonly unpaid: LedgerAccount;
   private readonly startTime: number;
-  private charging = true;
 
   /** @param account pays until another one is set */
   constructor(number: number, processor: HardwareProcessor, costs: Float64Array, account: LedgerAccount) {
     this.number = number;
     this.processor = processor;
+    this.prices = costs;
     this.costs = costs;
+    this.nothing = new Float64Array(costs.length);
+    this.unpaid = new LedgerAccount('set-up', this.nothing);
     this.account = account;
     this.startTime = processor.timeStampCounter;
     processor.interrupts = this;
@@ -65,21 +72,19 @@ export class CpuClock implements CostSink, InterruptSource {
   }
 
   charge(operationNumber: number, times = 1): void {
-    if (!this.charging) return;
     this.processor.timeStampCounter += this.costs[operationNumber]! * times;
     this.account.charge(operationNumber, times);
   }
 
   /** Charges an operation that has no fixed price. */
   chargeCycles(operationNumber: number, times: number, cycles: number): void {
-    if (!this.charging) return;
     this.processor.timeStampCounter += cycles;
     this.account.add(operationNumber, times, cycles);
   }
 
   /** Price of an operation in cycles. */
   costOf(operationNumber: number): number {
-    return this.costs[operationNumber]!;
+    return this.prices[operationNumber]!;
   }
 
   /** Charges waiting until a point of virtual time, if that is still to come. */
@@ -102,12 +107,14 @@ export class CpuClock implements CostSink, InterruptSource {
 
   /** Runs set-up work that takes no virtual time, as if it had been done before the machine was switched on. */
   withoutCharge<Result>(work: () => Result): Result {
-    const before = this.charging;
-    this.charging = false;
+    const { costs, account } = this;
+    this.costs = this.nothing;
+    this.account = this.unpaid;
     try {
       return work();
     } finally {
-      this.charging = before;
+      this.costs = costs;
+      this.account = account;
     }
   }
 

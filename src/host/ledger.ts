@@ -52,7 +52,7 @@ export class LedgerAccount {
   /** Those of `row`. */
   private counts: Float64Array;
   private currentReason: number = NO_EXIT;
-  private currentStage: Stage = 0;
+  /** Index of the current stage's first operation in a row. */
   private offset = 0;
 
   /** @param prices cycles by operation number */
@@ -67,7 +67,7 @@ export class LedgerAccount {
     return this.currentReason;
   }
   get stage(): Stage {
-    return this.currentStage;
+    return (this.offset / OPERATION_COUNT) as Stage;
   }
 
   /** Following charges belong to an exit of this reason (or to none, `NO_EXIT`). */
@@ -78,14 +78,13 @@ export class LedgerAccount {
   }
 
   setStage(stage: Stage): void {
-    this.currentStage = stage;
     this.offset = stage * OPERATION_COUNT;
   }
 
   /** Charges an operation at its price. */
   charge(operation: number, times: number): void {
     this.counts[this.offset + operation]! += times;
-    if (this.log !== null) this.log.push(this.currentStage, operation, times, times * this.prices[operation]!);
+    if (this.log !== null) this.log.push(this.stage, operation, times, times * this.prices[operation]!);
   }
 
   /** Charges an operation with cycles that were measured. */
@@ -93,7 +92,7 @@ export class LedgerAccount {
     const index = this.offset + operation;
     this.counts[index]! += times;
     this.row.unpriced[index]! += cycles - times * this.prices[operation]!;
-    if (this.log !== null) this.log.push(this.currentStage, operation, times, cycles);
+    if (this.log !== null) this.log.push(this.stage, operation, times, cycles);
   }
 
   /** Records the duration of a finished exit. */

@@ -160,8 +160,8 @@ export class KvmVm {
   createVcpu(cpuNumber = 0): Vcpu {
     const { vm } = this;
     const { host } = vm;
-    const { cpu } = host.cpus[cpuNumber]!;
-    const vcpu = new Vcpu(this.vcpus.length, vm, cpu, vm.vmx.region());
+    const hostCpu = host.cpus[cpuNumber]!;
+    const vcpu = new Vcpu(this.vcpus.length, vm, hostCpu, vm.vmx.region());
     this.vcpus.push(vcpu);
     vm.vcpus.push(vcpu);
     const { deadlineTimer, apicVirtualisation } = vm.policies;
@@ -214,7 +214,7 @@ export class KvmVm {
         policy: vm.policies.instructionEmulation,
       }),
     );
-    vcpu.cpuidEntries = supportedCpuid(cpu, vcpu.id, vm.policies);
+    vcpu.cpuidEntries = supportedCpuid(hostCpu.cpu, vcpu.id, vm.policies);
     writeInitialFpuState(vcpu.guestFpu);
     this.atSetUp(vcpu, () => {
       setupVmcs(vcpu, { accessPage: this.apicAccessPage, registerPage: localApic.registerPage });

@@ -13,6 +13,7 @@ import { deactivateFpu, loadGuestFpu } from './fpu.js';
 import { saveHostState } from './host-state.js';
 import type { KvmExit } from './kvm-exit.js';
 import { pollBeforeSleep } from './poll-before-sleep.js';
+import { RULE } from './run-loop-rules.js';
 import { REQUEST, type Vcpu } from './vcpu.js';
 import { loadVcpuOn } from './vmcs-setup.js';
 import { afterExit, enterGuest, resumeGuest } from './vmx-vcpu-run.js';
@@ -30,6 +31,7 @@ const INTERRUPTED: KvmExit = { reason: 'intr' };
 /** What vcpu_enter_guest does before the hardware transition. An exit means that it can't be made. */
 function prepareEntry(vcpu: Vcpu, thread: HostThread): KvmExit | 'retry' | undefined {
   const { cpu, vmx } = vcpu;
+  const onEveryEntry = (vcpu.rules & RULE.INJECTS_ON_EVERY_ENTRY) !== 0;
   cpu.setStage(STAGE.GUEST_ENTRY);
   cpu.charge(RUN_LOOP_PASS);
   if (vmx.coldCaches) {
@@ -41,14 +43,10 @@ function prepareEntry(vcpu: Vcpu, thread: HostThread): KvmExit | 'retry' | undef
     const exit = handleRequests(vcpu);
     if (exit !== undefined) return exit;
   }
-  const onEveryEntry = vcpu.vm.policies.eventInjection === 'every-entry';
   const eventRequested = vcpu.checkRequest(REQUEST.EVENT) || vcpu.requestInterruptWindow;
   if (!onEveryEntry && eventRequested) injectPendingEvent(vcpu);
   cpu.charge(PREEMPTION_TOGGLE);
-  cpu.setStage(STAGE.GUEST_STATE_RELOADED);
-  saveHostState(vcpu);
-  loadGuestFpu(vcpu);
-  cpu.setStage(STAGE.GUEST_ENTRY);
+  if (!vmx.hostStateSaved || (vcpu.fpuActive && !vcpu.guestFpuLoaded)) reloadGuestState(vcpu);
   // From here on a kick sends an interrupt, which ends guest code as soon as it begins.
   vcpu.guestMode = true;
   cpu.localIrqDisable();
@@ -61,6 +59,14 @@ function prepareEntry(vcpu: Vcpu, thread: HostThread): KvmExit | 'retry' | undef
   }
   if (onEveryEntry) injectPendingEvent(vcpu);
   return undefined;
+}
+
+/** What a heavy exit has taken out of the CPU. */
+function reloadGuestState(vcpu: Vcpu): void {
+  vcpu.cpu.setStage(STAGE.GUEST_STATE_RELOADED);
+  saveHostState(vcpu);
+  loadGuestFpu(vcpu);
+  vcpu.cpu.setStage(STAGE.GUEST_ENTRY);
 }
 
 function handleRequests(vcpu: Vcpu): KvmExit | undefined {
@@ -95,7 +101,7 @@ function finishExit(vcpu: Vcpu): void {
 /** With EPT the guest changes CR3 without an exit. */
 function noteGuestCr3(vcpu: Vcpu): void {
   if (!vcpu.pagingEnabled) return;
-  if (vcpu.vm.policies.vmcsTraffic === 'on-demand') vcpu.cr3Known = false;
+  if ((vcpu.rules & RULE.READS_CR3_ON_DEMAND) !== 0) vcpu.cr3Known = false;
   else vcpu.cr3Bits = vcpu.cpu.vmreadNumber(VMCS.GUEST_CR3);
 }
 
@@ -118,7 +124,7 @@ function handleExit(vcpu: Vcpu): KvmExit | undefined {
 
 /** __vcpu_run: until user space is needed. Yields when the thread blocks or is preempted. */
 export function* runVcpu(vcpu: Vcpu, thread: HostThread): Generator<ThreadRequest, KvmExit, void> {
-  const hasFastPath = vcpu.vm.policies.exitDispatch === 'fast-path';
+  const hasFastPath = (vcpu.rules & RULE.HAS_FAST_PATH) !== 0;
   const { slotsProtection } = vcpu.vm;
   const { slotsReader } = vcpu;
   yield* lockSlots(vcpu, thread);

@@ -18,6 +18,7 @@ import type { Emulator } from './emulator/emulator.js';
 import { ExitTracker } from './exit-tracker.js';
 import { HaltPolling } from './halt-polling.js';
 import type { KvmExit, UserSpaceAnswer } from './kvm-exit.js';
+import { runLoopRules } from './run-loop-rules.js';
 import type { SlotsReader } from './slots-protection.js';
 import { VcpuClock } from './vcpu-clock.js';
 import type { Vm } from './vm.js';
@@ -75,6 +76,8 @@ export class Vcpu implements CostSink, GuestContext {
   readonly vm: Vm;
   /** The physical CPU that the vCPU's thread runs on, or ran on last. */
   cpu: PhysicalCpu;
+  /** The host kernel's data of that CPU. */
+  hostCpu: HostCpu;
   /** The physical CPU whose hardware may hold state of this VMCS, undefined after VMCLEAR. */
   loadedOn: PhysicalCpu | undefined;
   /** Virtual time of the last VMCLEAR that another CPU asked for. */
@@ -131,6 +134,8 @@ export class Vcpu implements CostSink, GuestContext {
   readonly clock: VcpuClock;
   /** How long it looks for interrupts before it sleeps. */
   readonly haltPolling: HaltPolling;
+  /** Bits of `RULE`. */
+  readonly rules: number;
   /** The vCPU as a user of slots and buses. */
   readonly slotsReader: SlotsReader;
   /** What VT-x support keeps for this vCPU (struct vcpu_vmx). */
@@ -158,22 +163,19 @@ export class Vcpu implements CostSink, GuestContext {
   /** Marks that a signal waits for the vCPU's thread; set by the thread. */
   markSignal: () => void = () => {};
 
-  constructor(id: number, vm: Vm, cpu: PhysicalCpu, vmcs: HostPhysicalAddress) {
+  constructor(id: number, vm: Vm, hostCpu: HostCpu, vmcs: HostPhysicalAddress) {
     this.id = id;
     this.vpid = vm.vmx.allocateVpid();
     this.vm = vm;
-    this.cpu = cpu;
+    this.hostCpu = hostCpu;
+    this.cpu = hostCpu.cpu;
     this.vmcs = vmcs;
     this.vmx = new VmxState(vm.policies.syscallMsrs);
     this.tracker = new ExitTracker(id, vm);
+    this.rules = runLoopRules(vm.policies);
     this.slotsReader = vm.slotsProtection.addReader(`vCPU ${id}`);
     this.clock = new VcpuClock(this, vm.host.costModel.clockInHertz);
     this.haltPolling = new HaltPolling(vm.policies.haltPolling, vm.host.costModel.clockInHertz);
-  }
-
-  /** The host kernel's data of the CPU that runs this vCPU. */
-  get hostCpu(): HostCpu {
-    return this.vm.host.cpus[this.cpu.number]!;
   }
 
   get interrupts(): VcpuInterrupts {

@@ -114,6 +114,7 @@ function hostCr0({ cpu, vm }: Vcpu): number {
  */
 export function loadVcpuOn(vcpu: Vcpu, cpu: PhysicalCpu): void {
   vcpu.cpu = cpu;
+  vcpu.hostCpu = vcpu.vm.host.cpus[cpu.number]!;
   const holder = vcpu.loadedOn;
   if (holder !== undefined && holder !== cpu) {
     vcpu.vm.host.scheduler.sendInterrupt(vcpu.vm.host.cpus[holder.number]!, () => {

@@ -9,6 +9,7 @@ import { HOST_SELECTOR } from '../host/host-kernel.js';
 import type { GuestStop } from '../host/physical-cpu.js';
 import { syncVirtualInterrupts } from './apic-mode.js';
 import { requeueInterruptedEvent } from './event-injection.js';
+import { RULE } from './run-loop-rules.js';
 import type { Vcpu } from './vcpu.js';
 
 /** Stack pointer of the run loop: the same at every entry, since the call path is the same. */
@@ -16,19 +17,18 @@ const HOST_STACK = 0xffff88003f5a3c48n;
 
 /** Up to the end of guest code. 'paused': the simulation goes on elsewhere, `resumeGuest` continues the guest. */
 export function enterGuest(vcpu: Vcpu): GuestStop {
-  const { cpu, vmx } = vcpu;
+  const { cpu, vmx, rules, interrupts } = vcpu;
   // 2.6.32 writes CR3 on every entry (EPT and paging on).
-  if (vcpu.pagingEnabled && vcpu.vm.policies.vmcsTraffic === '2.6.32')
-    cpu.vmwriteNumber(VMCS.GUEST_CR3, vcpu.cr3Bits);
+  if ((rules & RULE.WRITES_CR3) !== 0 && vcpu.pagingEnabled) cpu.vmwriteNumber(VMCS.GUEST_CR3, vcpu.cr3Bits);
   vcpu.flushDirtyRegisters();
   // TS in the host's CR0 may have changed since the last entry.
-  if (vcpu.vm.policies.hostCr0 === 'every-entry') cpu.vmwriteNumber(VMCS.HOST_CR0, cpu.readCr0());
+  if ((rules & RULE.WRITES_HOST_CR0) !== 0) cpu.vmwriteNumber(VMCS.HOST_CR0, cpu.readCr0());
   if (!vmx.hostStackKnown) {
     cpu.vmwrite(VMCS.HOST_RSP, HOST_STACK);
     vmx.hostStackKnown = true;
   }
-  if (vcpu.interrupts.deadlineTimer?.inHardware === true) updatePreemptionTimer(vcpu);
-  if (vcpu.interrupts.virtualisation?.delivers === true) syncVirtualInterrupts(vcpu);
+  if (interrupts.deadlineTimer?.inHardware === true) updatePreemptionTimer(vcpu);
+  if (interrupts.virtualisation?.delivers === true) syncVirtualInterrupts(vcpu);
   if (!cpu.cr2Equals(vcpu.cr2Words)) cpu.writeCr2(vcpu.cr2);
   const { launched } = vcpu;
   vcpu.launched = true;
@@ -59,25 +59,20 @@ export function resumeGuest(vcpu: Vcpu): GuestStop {
 
 /** From the first instruction after the exit to where interrupts can be enabled again. */
 export function afterExit(vcpu: Vcpu): void {
-  const { cpu, vmx } = vcpu;
+  const { cpu, vmx, rules } = vcpu;
   cpu.readCr2(vcpu.cr2Words);
   vcpu.forgetCachedRegisters();
   vmx.idtVectoringInformation = cpu.vmreadNumber(VMCS.IDT_VECTORING_INFORMATION);
-  if (vcpu.vm.policies.userSegments === 'every-exit') {
+  if ((rules & RULE.RELOADS_USER_SEGMENTS) !== 0) {
     cpu.loadSegment(SEGMENT.DS, HOST_SELECTOR.USER_DATA);
     cpu.loadSegment(SEGMENT.ES, HOST_SELECTOR.USER_DATA);
   }
   vmx.exitReason = cpu.vmreadNumber(VMCS.EXIT_REASON);
-  const { vmcsTraffic } = vcpu.vm.policies;
-  if (
-    (vmx.exitReason & 0xffff) === EXIT_REASON.EXCEPTION_NMI ||
-    vmcsTraffic === '2.6.35' ||
-    vmcsTraffic === '2.6.37'
-  )
+  if ((rules & RULE.READS_INTERRUPTION) !== 0 || (vmx.exitReason & 0xffff) === EXIT_REASON.EXCEPTION_NMI)
     vmx.exitInterruptionInformation = cpu.vmreadNumber(VMCS.VM_EXIT_INTERRUPTION_INFORMATION);
   requeueInterruptedEvent(vcpu);
   // last_guest_tsc, which the guest's clock is checked against.
-  if (vmcsTraffic === '2.6.37') {
+  if ((rules & RULE.NOTES_TIME_STAMP) !== 0) {
     cpu.rdtsc();
     cpu.vmreadWords(VMCS.TSC_OFFSET, vmx.tscOffsetWords);
   }

@@ -10,7 +10,7 @@ const ID = 0x12345;
 let sent: InterruptMessage[];
 let apic: LocalApic;
 const read = (msr: number) => readX2apic(apic, msr);
-const write = (msr: number, value: bigint) => 
+const write = (msr: number, value: bigint) =>
   writeX2apic(apic, msr, Number(value & 0xffffffffn), Number(value >> 32n));
 
 beforeEach(() => {
