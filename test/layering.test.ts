@@ -15,7 +15,7 @@ const ALLOWED: Record<string, readonly string[]> = {
   trace: ['architecture', 'bits'],
   devices: ['bits'],
   processor: ['wasm', 'decoder', 'instruction-set', 'memory', 'architecture', 'bits'],
-  vmx: ['processor', 'instruction-set', 'memory', 'architecture', 'bits'],
+  vmx: ['wasm', 'processor', 'instruction-set', 'memory', 'architecture', 'bits'],
   host: ['vmx', 'processor', 'memory', 'trace', 'architecture', 'bits'],
   kvm: ['host', 'devices', 'decoder', 'instruction-set', 'memory', 'trace', 'architecture', 'bits'],
   machine: [

@@ -6,6 +6,8 @@
 import type { HostPhysicalAddress } from './addresses.js';
 
 export class PhysicalMemory {
+  /** The machine's linear memory, of which RAM is a slice. */
+  readonly linearMemory: WebAssembly.Memory;
   /** Linear-memory address of host-physical address 0. */
   readonly base: number;
   readonly sizeInBytes: number;
@@ -19,6 +21,7 @@ export class PhysicalMemory {
   /** @param sizeInBytes a multiple of 4096, below 2 GiB */
   constructor(memory: WebAssembly.Memory, base: number, sizeInBytes: number) {
     if (sizeInBytes % 4096 !== 0) throw new RangeError(`RAM size ${sizeInBytes} is no multiple of 4096`);
+    this.linearMemory = memory;
     this.base = base;
     this.sizeInBytes = sizeInBytes;
     this.bytes = new Uint8Array(memory.buffer, base, sizeInBytes);

@@ -3,10 +3,11 @@
 import { CR0, CR4, EFER } from '../architecture/control-registers.js';
 import { SEGMENT } from '../architecture/registers.js';
 import { RFLAGS } from '../architecture/rflags.js';
-import { STATE } from './state/layout.js';
+import { SEGMENT_FIELD, SEGMENT_STRIDE, STATE } from './state/layout.js';
 import type { ProcessorState } from './state/processor-state.js';
 
 /** Access-rights bits of a code or stack segment (VMCS format). */
+const DPL = 3 << 5;
 const CODE_LONG = 1 << 13;
 const DEFAULT_BIG = 1 << 14;
 
@@ -28,7 +29,9 @@ export function executionMode(state: ProcessorState): number {
   return CODE_SIZE_NUMBER[codeSizeOf(state)] | (user ? 4 : 0) | (bigStack ? 8 : 0) | (alignment ? 16 : 0);
 }
 
+const PAGING_CR0 = CR0.PG | CR0.WP;
 const PAGING_CR4 = CR4.PSE | CR4.PAE | CR4.PGE | CR4.PCIDE | CR4.SMEP | CR4.SMAP;
+const PAGING_EFER = EFER.NXE | EFER.LMA;
 
 /** What translations depend on besides page tables and privilege, kept to notice changes: one empties the TLB. */
 export class PagingMode {
@@ -38,13 +41,33 @@ export class PagingMode {
 
   /** Takes the current values over. @returns whether any has changed */
   update(state: ProcessorState): boolean {
-    const cr0 = state.cr0 & (CR0.PG | CR0.WP);
+    const cr0 = state.cr0 & PAGING_CR0;
     const cr4 = state.cr4 & PAGING_CR4;
-    const efer = state.efer & (EFER.NXE | EFER.LMA);
+    const efer = state.efer & PAGING_EFER;
     if (cr0 === this.cr0 && cr4 === this.cr4 && efer === this.efer) return false;
     this.cr0 = cr0;
     this.cr4 = cr4;
     this.efer = efer;
     return true;
   }
+}
+
+const accessRightsOf = (segment: number): number =>
+  STATE.SEGMENTS + segment * SEGMENT_STRIDE + SEGMENT_FIELD.ACCESS_RIGHTS;
+
+/** All that the execution mode and the paging mode depend on: words of the block by offset, with the bits that count. */
+export const MODE_INPUTS: readonly (readonly [offset: number, bits: number])[] = [
+  [accessRightsOf(SEGMENT.CS), CODE_LONG | DEFAULT_BIG],
+  [accessRightsOf(SEGMENT.SS), DPL | DEFAULT_BIG],
+  [STATE.RFLAGS_OTHER, RFLAGS.AC],
+  [STATE.CR0, PAGING_CR0 | CR0.AM],
+  [STATE.CR4, PAGING_CR4],
+  [STATE.EFER, PAGING_EFER],
+];
+
+/** Notes the present values of `MODE_INPUTS`, so that others can tell whether the modes have to be worked out again. */
+export function noteModeInputs(state: ProcessorState): void {
+  const { view } = state;
+  for (let n = 0; n < MODE_INPUTS.length; n++)
+    view.setInt32(STATE.MODE_INPUTS + n * 4, view.getInt32(MODE_INPUTS[n]![0], true), true);
 }

@@ -22,7 +22,7 @@ import type { ProcessorAddresses } from './engine/address-plan.js';
 import type { Engine, EngineClient } from './engine/engine.js';
 import { EXIT } from './engine/records.js';
 import { SlowPath } from './engine/slow-path.js';
-import { codeSizeOf, executionMode, PagingMode } from './execution-mode.js';
+import { codeSizeOf, executionMode, noteModeInputs, PagingMode } from './execution-mode.js';
 import { type LinearAccessContext, PagedLinearMemory } from './paging/linear-memory.js';
 import { type Walk, walkPageTables } from './paging/page-walk.js';
 import { TranslationBuffer } from './paging/translation-buffer.js';
@@ -196,5 +196,6 @@ export class Processor implements LoopOwner, EngineClient, LinearAccessContext {
     this.state.write32(STATE.MODE, executionMode(this.state));
     this.state.write32(STATE.TLB, this.userMode ? userTlb : supervisorTlb);
     if (this.pagingMode.update(this.state)) this.buffer.flush();
+    noteModeInputs(this.state);
   }
 }

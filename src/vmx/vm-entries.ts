@@ -2,7 +2,7 @@
 
 import { EFER } from '../architecture/control-registers.js';
 import { VECTOR } from '../architecture/vectors.js';
-import { EXIT_CONTROL, PRIMARY, SECONDARY } from '../architecture/vmx/controls.js';
+import { PRIMARY, SECONDARY } from '../architecture/vmx/controls.js';
 import { EXIT_REASON } from '../architecture/vmx/exit-reasons.js';
 import { INSTRUCTION_ERROR } from '../architecture/vmx/instruction-errors.js';
 import { fieldName, VMCS } from '../architecture/vmx/vmcs-fields.js';
@@ -10,21 +10,20 @@ import type { VmxCapabilities } from '../architecture/vmx/vmx-capabilities.js';
 import type { PhysicalMemory } from '../memory/physical-memory.js';
 import { GuestFault, type ProcessorCore } from '../processor/core.js';
 import { injectEvent } from '../processor/events/delivery.js';
-import { STATE } from '../processor/state/layout.js';
 import { readMsr, writeMsr } from '../processor/system/msr-registers.js';
 import { injectsEvent } from './entry/check-controls.js';
 import type { EntryFailure } from './entry/entry-rule.js';
-import { hasExitControl } from './entry/field-tests.js';
 import { eventToInject } from './entry/inject-event.js';
-import { loadGuestState } from './entry/load-guest-state.js';
-import { checkControlsAndHost, checkGuest } from './entry/vm-entry.js';
+import { loadNonRegisterState } from './entry/load-guest-state.js';
+import { CHECKED_GROUPS, checkControlsAndHost, checkGuest } from './entry/vm-entry.js';
 import { GuestPhysicalTranslation } from './ept/guest-physical-translation.js';
 import type { ExitInformation } from './exit/exit-information.js';
 import { VmExits } from './exit/vm-exit.js';
 import { ExecutionControls } from './intercepts/execution-controls.js';
 import { NonRootOperation } from './intercepts/non-root-operation.js';
 import { loadMsrs, type MsrAccess } from './msr-areas.js';
-import { type StateWords, stateWords } from './state-transfer.js';
+import { NOT_PLAIN, type StateTransfer, stateTransferIn } from './transfer/state-transfer.js';
+import { TransitionControls } from './transition-controls.js';
 import { TranslationTags } from './translation-tags.js';
 import type { Vmcs } from './vmcs.js';
 import { GROUP, LAUNCH_STATE, REGION_WORD } from './vmcs-layout.js';
@@ -42,6 +41,9 @@ const PROCESSOR_MSRS: MsrAccess = {
   },
 };
 
+/** VM entry repeats nothing of what follows from the controls and from checked fields unless one of these changed. */
+const DECISIVE_GROUPS = CHECKED_GROUPS | GROUP.EXECUTION_VALUES;
+
 export class VmEntries {
   /** Why the last VM entry failed; undefined when it did not. */
   lastEntryFailure: EntryFailure | undefined;
@@ -50,9 +52,10 @@ export class VmEntries {
   readonly tags: TranslationTags;
   private readonly core: ProcessorCore;
   private readonly vmcs: Vmcs;
-  private readonly state: StateWords;
+  private readonly transfer: StateTransfer;
   private readonly fail: (error: number) => VmxResult;
   private readonly controls = new ExecutionControls();
+  private readonly transitions = new TransitionControls();
   private readonly nonRoot: NonRootOperation;
   private readonly environment: {
     readonly memory: PhysicalMemory;
@@ -73,10 +76,12 @@ export class VmEntries {
     this.vmcs = vmcs;
     this.fail = fail;
     this.environment = { memory: core.memory, capabilities, hostInLongMode: false };
-    this.state = stateWords(core.state);
-    this.tags = new TranslationTags(core, this.state.words);
+    this.transfer = stateTransferIn(core.memory.linearMemory);
+    this.tags = new TranslationTags(core);
     this.translation = new GuestPhysicalTranslation(core.memory, () => core.eventInDelivery);
-    this.exits = new VmExits(core, vmcs, this.state, PROCESSOR_MSRS, () => this.leaveNonRoot());
+    this.exits = new VmExits(core, vmcs, this.transitions, this.transfer, PROCESSOR_MSRS, () =>
+      this.leaveNonRoot(),
+    );
     this.nonRoot = new NonRootOperation(core, this.controls, (information) => this.exit(information));
   }
 
@@ -86,16 +91,48 @@ export class VmEntries {
    * @param wrongState error number when it is not
    */
   enter(launchState: number, wrongState: number): VmxResult {
-    const { core, vmcs } = this;
+    const { core, vmcs, transfer } = this;
     this.lastEntryFailure = undefined;
     if (vmcs.base < 0) return VM_FAIL_INVALID;
     if (core.interruptShadow === 'mov-ss') return this.fail(INSTRUCTION_ERROR.ENTRY_EVENTS_BLOCKED_BY_MOV_SS);
     if (vmcs.header(REGION_WORD.LAUNCH_STATE) !== launchState) return this.fail(wrongState);
 
     this.noteHostMode();
-    const { environment } = this;
+    const block = core.state.address;
+    const mayBePlain = (vmcs.dirty & DECISIVE_GROUPS) === 0 && !this.transitions.checksMemory;
+    let differences = mayBePlain ? transfer.loadPlainGuest(block, vmcs.address) : NOT_PLAIN;
+    const plain = differences !== NOT_PLAIN;
+    if (plain) {
+      core.interruptShadow = 'none';
+      core.nmiBlocked = false;
+      core.halted = false;
+    } else {
+      const end = this.check();
+      if (end !== undefined) return end;
+      differences = transfer.loadGuest(block, vmcs.address);
+      loadNonRegisterState(core, vmcs);
+    }
+    if (this.transitions.loadsGuestMsrs) {
+      const failedEntry = this.loadGuestMsrs();
+      if (failedEntry !== 0) return this.msrLoadFailed(failedEntry);
+      differences = transfer.differences(block, vmcs.address);
+    }
+    vmcs.setLaunchState(LAUNCH_STATE.LAUNCHED);
+    this.beginNonRoot(differences);
+    if (!plain && injectsEvent(vmcs)) this.inject();
+    else this.afterEntry();
+    return VM_SUCCEED;
+  }
+
+  /**
+   * Makes the checks that are due, and takes over the controls that changed.
+   * @returns how the VM entry ends, undefined when it goes on
+   */
+  private check(): VmxResult | undefined {
+    const { core, vmcs, environment } = this;
     const { dirty } = vmcs;
-    const invalid = checkControlsAndHost(vmcs, environment, dirty);
+    const occasion = { dirty, unusual: this.transfer.unusual(core.state.address, vmcs.address) };
+    const invalid = checkControlsAndHost(vmcs, environment, occasion);
     if (invalid !== undefined) {
       this.lastEntryFailure = invalid;
       return this.fail(
@@ -104,8 +141,8 @@ export class VmEntries {
           : INSTRUCTION_ERROR.ENTRY_INVALID_HOST_STATE_FIELDS,
       );
     }
-    if ((dirty & (GROUP.HOST | GROUP.EXIT_CONTROLS)) !== 0) this.exits.hostChanged();
-    const unfit = checkGuest(vmcs, environment, dirty);
+    this.transitions.load(vmcs);
+    const unfit = checkGuest(vmcs, environment, occasion);
     if (unfit !== undefined) {
       this.lastEntryFailure = unfit;
       this.exits.entryFailed(EXIT_REASON.INVALID_STATE, unfit.qualification);
@@ -113,19 +150,18 @@ export class VmEntries {
     }
     vmcs.dirty = 0;
     if ((dirty & (GROUP.EXECUTION_CONTROLS | GROUP.EXECUTION_VALUES)) !== 0) this.loadControls();
-    loadGuestState(core, vmcs, this.state);
-    const failedEntry = loadMsrs(
-      core,
-      vmcs,
+    return undefined;
+  }
+
+  /** @returns 0, or the number of the entry (from 1) that could not be loaded */
+  private loadGuestMsrs(): number {
+    return loadMsrs(
+      this.core,
+      this.vmcs,
       PROCESSOR_MSRS,
       VMCS.VM_ENTRY_MSR_LOAD_ADDRESS,
       VMCS.VM_ENTRY_MSR_LOAD_COUNT,
     );
-    if (failedEntry !== 0) return this.msrLoadFailed(failedEntry);
-    vmcs.setLaunchState(LAUNCH_STATE.LAUNCHED);
-    this.beginNonRoot();
-    this.afterEntry();
-    return VM_SUCCEED;
   }
 
   private msrLoadFailed(failedEntry: number): VmxResult {
@@ -143,7 +179,7 @@ export class VmEntries {
 
   /** Some checks depend on the mode in which VM entry is attempted. */
   private noteHostMode(): void {
-    const hostInLongMode = (this.state.words[STATE.EFER >> 2]! & EFER.LMA) !== 0;
+    const hostInLongMode = (this.core.state.efer & EFER.LMA) !== 0;
     if (hostInLongMode === this.environment.hostInLongMode) return;
     this.environment.hostInLongMode = hostInLongMode;
     this.vmcs.dirty |= GROUP.HOST;
@@ -163,34 +199,30 @@ export class VmEntries {
     });
   }
 
-  private beginNonRoot(): void {
+  /** @param differences `DIFFERENCE` bits of the guest */
+  private beginNonRoot(differences: number): void {
     const { core, nonRoot } = this;
-    nonRoot.acknowledges = hasExitControl(this.vmcs, EXIT_CONTROL.ACKNOWLEDGE_INTERRUPT_ON_EXIT);
+    nonRoot.acknowledges = this.transitions.acknowledgesInterrupts;
     nonRoot.startPreemptionTimer(this.vmcs);
     nonRoot.virtualApic.load(this.vmcs);
     core.intercepts = nonRoot;
     core.secondLevel = this.usesTranslation ? this.translation : null;
-    this.tags.enter(this.controls);
-    core.caches.modeChanged();
+    this.tags.enter(this.controls, differences);
   }
 
-  /** Event injection (26.6) and what may follow a VM entry at once (26.7). */
+  /** Event injection (26.6). Delivery ends the HLT state and blocking by STI or MOV SS. */
+  private inject(): void {
+    const { core } = this;
+    const event = eventToInject(this.vmcs);
+    core.halted = false;
+    core.interruptShadow = 'none';
+    injectEvent(core, event);
+  }
+
+  /** What may follow a VM entry at once when no event is injected (26.7). */
   private afterEntry(): void {
-    const { core, vmcs, controls, nonRoot } = this;
-    if (injectsEvent(vmcs)) {
-      const event = eventToInject(vmcs);
-      // Delivery ends the HLT state and blocking by STI or MOV SS.
-      core.halted = false;
-      core.interruptShadow = 'none';
-      injectEvent(core, event);
-      return;
-    }
-    if (
-      controls.hasPrimary(PRIMARY.USE_TPR_SHADOW) &&
-      !controls.hasSecondary(SECONDARY.VIRTUAL_INTERRUPT_DELIVERY) &&
-      controls.hasSecondary(SECONDARY.VIRTUALIZE_APIC_ACCESSES) &&
-      nonRoot.tprBelowThreshold()
-    ) {
+    const { core, nonRoot } = this;
+    if (this.transitions.comparesVirtualTprAfterEntry && nonRoot.tprBelowThreshold()) {
       this.exit({ reason: EXIT_REASON.TPR_BELOW_THRESHOLD });
       return;
     }
@@ -198,10 +230,11 @@ export class VmEntries {
   }
 
   private exit(information: ExitInformation): void {
+    const { nonRoot } = this;
     this.tags.note();
-    this.nonRoot.virtualApic.save(this.vmcs);
-    if (hasExitControl(this.vmcs, EXIT_CONTROL.SAVE_VMX_PREEMPTION_TIMER))
-      this.vmcs.store32(VMCS.VMX_PREEMPTION_TIMER_VALUE, this.nonRoot.preemptionTimerLeft);
+    nonRoot.virtualApic.save(this.vmcs);
+    if (this.transitions.savesPreemptionTimer)
+      this.vmcs.store32(VMCS.VMX_PREEMPTION_TIMER_VALUE, nonRoot.preemptionTimerLeft);
     this.exits.exit(information);
   }
 

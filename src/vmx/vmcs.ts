@@ -38,9 +38,9 @@ export class Vmcs {
     this.words = new Int32Array(memory.bytes.buffer, memory.bytes.byteOffset, memory.sizeInBytes >> 2);
   }
 
-  /** Index of the current region in the linear memory, in words. */
-  get place(): number {
-    return this.ramWord + this.base;
+  /** Address of the current region in linear memory. */
+  get address(): number {
+    return (this.ramWord + this.base) * 4;
   }
 
   /** Low 32 bits of a field as a signed number; fields are given by their encoding with bit 0 clear. */

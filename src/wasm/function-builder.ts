@@ -96,7 +96,9 @@ export class FunctionBuilder {
     this.code.push(0x0b);
   }
 
-  return(): void {
+  /** Leaves the function, with a value if it has a result. */
+  return(value?: I32 | I64): void {
+    if (value !== undefined) this.emitNode(value.node);
     this.code.push(0x0f);
   }
 

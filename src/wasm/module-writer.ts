@@ -25,8 +25,8 @@ export interface ModuleDescription {
   readonly functions: readonly FunctionBody[];
   /** Function `functions[index]` exported as `name`. */
   readonly exports: readonly { readonly name: string; readonly index: number }[];
-  /** All functions are placed into the imported table from this slot on. */
-  readonly tableOffset: number;
+  /** All functions are placed into the imported table from this slot on; undefined for a module without table. */
+  readonly tableOffset: number | undefined;
 }
 
 /** Appends an unsigned LEB128 number. */
@@ -72,10 +72,11 @@ function vector(count: number, write: (out: number[]) => void): number[] {
 }
 
 /**
- * A module that imports `env.memory`, `env.table` and the named functions.
+ * A module that imports `env.memory`, the named functions and, with a `tableOffset`, `env.table`.
  * @returns the module's bytes
  */
 export function writeModule(module: ModuleDescription): Uint8Array {
+  const { tableOffset } = module;
   const out: number[] = [0x00, 0x61, 0x73, 0x6d, 0x01, 0x00, 0x00, 0x00];
   writeSection(
     out,
@@ -93,7 +94,7 @@ export function writeModule(module: ModuleDescription): Uint8Array {
   writeSection(
     out,
     2,
-    vector(module.importedFunctions.length + 2, (o) => {
+    vector(module.importedFunctions.length + (tableOffset === undefined ? 1 : 2), (o) => {
       for (const f of module.importedFunctions) {
         writeName(o, 'env');
         writeName(o, f.name);
@@ -104,6 +105,7 @@ export function writeModule(module: ModuleDescription): Uint8Array {
       writeName(o, 'memory');
       o.push(0x02, 0x00);
       writeUnsigned(o, 1);
+      if (tableOffset === undefined) return;
       writeName(o, 'env');
       writeName(o, 'table');
       o.push(0x01, 0x70, 0x00);
@@ -129,17 +131,18 @@ export function writeModule(module: ModuleDescription): Uint8Array {
       }
     }),
   );
-  writeSection(
-    out,
-    9,
-    vector(1, (o) => {
-      o.push(0x00, 0x41);
-      writeSigned(o, BigInt(module.tableOffset));
-      o.push(0x0b);
-      writeUnsigned(o, module.functions.length);
-      for (let i = 0; i < module.functions.length; i++) writeUnsigned(o, imported + i);
-    }),
-  );
+  if (tableOffset !== undefined)
+    writeSection(
+      out,
+      9,
+      vector(1, (o) => {
+        o.push(0x00, 0x41);
+        writeSigned(o, BigInt(tableOffset));
+        o.push(0x0b);
+        writeUnsigned(o, module.functions.length);
+        for (let i = 0; i < module.functions.length; i++) writeUnsigned(o, imported + i);
+      }),
+    );
   writeSection(
     out,
     10,

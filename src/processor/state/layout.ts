@@ -72,6 +72,11 @@ export const STATE = {
   /** What RDTSC adds to the cycles since reset: WRMSR to TIME_STAMP_COUNTER changes it. */
   TSC_ADJUST: 0x308,
 
+  /** What MODE and the paging mode were last worked out from: one word for each of `MODE_INPUTS`. */
+  MODE_INPUTS: 0x310,
+  /** What the TLB's translations rest on, as VM exits note it: one word for each of `TRANSLATION_INPUTS`. */
+  TRANSLATION_INPUTS: 0x330,
+
   /** The 512-byte FXSAVE image that is the x87 and SSE state (SDM Vol. 1, 10.5.1 FXSAVE Area). */
   FXSAVE_IMAGE: 0x400,
 

@@ -18,28 +18,14 @@ import type { Vmcs } from '../vmcs.js';
 import { injectsEvent } from './check-controls.js';
 import type { EntryEnvironment, EntryRule, RuleSection } from './entry-rule.js';
 import { exceedsPhysicalAddressWidth, hasSecondary, isLongModeGuest } from './field-tests.js';
+import { RFLAGS_RESERVED } from './unusual-state.js';
 
 const flags = (v: Vmcs): number => v.low(VMCS.GUEST_RFLAGS);
 const injects = (v: Vmcs, type: number): boolean =>
   injectsEvent(v) && interruptionType(v.low(VMCS.VM_ENTRY_INTERRUPTION_INFORMATION)) === type;
 
-/** Bits of RFLAGS that must be 0: 15, 5 and 3, and all above 21. */
-const RFLAGS_RESERVED = 0xffc08028;
-
 const runs64BitCode = (v: Vmcs): boolean =>
   isLongModeGuest(v) && (v.low(VMCS.GUEST_CS_ACCESS_RIGHTS) & ACCESS_RIGHTS.LONG) !== 0;
-
-/** False for 64-bit code at a canonical RIP with plain RFLAGS and nothing to inject: all rules hold then. */
-export function hasUnusualFlags(v: Vmcs): boolean {
-  const upper = v.high(VMCS.GUEST_RIP) >> 16;
-  return (
-    (flags(v) & (RFLAGS_RESERVED | RFLAGS.VM | RFLAGS.FIXED)) !== RFLAGS.FIXED ||
-    v.high(VMCS.GUEST_RFLAGS) !== 0 ||
-    (upper !== 0 && upper !== -1) ||
-    !runs64BitCode(v) ||
-    injectsEvent(v)
-  );
-}
 
 export const GUEST_FLAG_RULES: RuleSection = {
   stage: 'guest-state',
@@ -240,14 +226,6 @@ const linkPointerRules: EntryRule[] = [
     qualification: LINK_POINTER,
   },
 ];
-
-/** False for an active processor without blocking, pending debug exceptions and link pointer: all rules hold then. */
-export const hasNonRegisterState = (v: Vmcs): boolean =>
-  activity(v) !== ACTIVITY.ACTIVE ||
-  blocking(v) !== 0 ||
-  pendingDebug(v) !== 0 ||
-  v.high(VMCS.GUEST_PENDING_DEBUG_EXCEPTIONS) !== 0 ||
-  hasLinkPointer(v);
 
 export const GUEST_NON_REGISTER_RULES: RuleSection = {
   stage: 'guest-state',

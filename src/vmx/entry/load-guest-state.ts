@@ -5,47 +5,71 @@ import { ENTRY_CONTROL } from '../../architecture/vmx/controls.js';
 import { ACTIVITY, INTERRUPTIBILITY } from '../../architecture/vmx/guest-state.js';
 import { VMCS } from '../../architecture/vmx/vmcs-fields.js';
 import type { ProcessorCore } from '../../processor/core.js';
-import { STATE } from '../../processor/state/layout.js';
+import { SEGMENT_FIELD, SEGMENT_STRIDE, STATE } from '../../processor/state/layout.js';
 import { fixDebugControl, loadedCr0 } from '../control-register-fixes.js';
-import { loadGuestRegisters, type StateWords } from '../state-transfer.js';
+import { GUEST_SEGMENTS } from '../segment-fields.js';
+import { ALL_FLAGS, RSP_OFFSET, type TransferBuilder } from '../transfer/transfer-builder.js';
 import type { Vmcs } from '../vmcs.js';
 
-const word = (offset: number): number => offset >> 2;
-const DR7 = word(STATE.DEBUG + 7 * 8);
-
-/** EFER when the VM-entry controls do not load it: LMA and LME follow "IA-32e mode guest". */
-function eferOfMode(efer: number, longMode: boolean, paging: boolean): number {
-  const cleared = efer & ~(paging ? EFER.LMA | EFER.LME : EFER.LMA);
-  return longMode ? cleared | EFER.LMA | EFER.LME : cleared;
+function loadSegments(t: TransferBuilder): void {
+  for (const segment of GUEST_SEGMENTS) {
+    const offset = STATE.SEGMENTS + segment.number * SEGMENT_STRIDE;
+    t.loadRegister(offset + SEGMENT_FIELD.BASE, segment.base);
+    t.loadRegister(offset + SEGMENT_FIELD.LIMIT, segment.limit);
+    t.loadRegister(offset + SEGMENT_FIELD.ACCESS_RIGHTS, segment.accessRights);
+    t.loadRegister(offset + SEGMENT_FIELD.SELECTOR, segment.selector);
+  }
+  t.loadRegister(STATE.GDTR_BASE, VMCS.GUEST_GDTR_BASE);
+  t.loadRegister(STATE.GDTR_LIMIT, VMCS.GUEST_GDTR_LIMIT);
+  t.loadRegister(STATE.IDTR_BASE, VMCS.GUEST_IDTR_BASE);
+  t.loadRegister(STATE.IDTR_LIMIT, VMCS.GUEST_IDTR_LIMIT);
 }
 
-function loadControlled(vmcs: Vmcs, state: Int32Array, controls: number): void {
-  if ((controls & ENTRY_CONTROL.LOAD_DEBUG_CONTROLS) !== 0) {
-    state[DR7] = fixDebugControl(vmcs.low(VMCS.GUEST_DR7));
-    state[word(STATE.DEBUGCTL)] = vmcs.low(VMCS.GUEST_IA32_DEBUGCTL);
-  }
-  if ((controls & ENTRY_CONTROL.LOAD_IA32_PAT) !== 0) {
-    state[word(STATE.PAT)] = vmcs.low(VMCS.GUEST_IA32_PAT);
-    state[word(STATE.PAT) + 1] = vmcs.high(VMCS.GUEST_IA32_PAT);
-  }
-  state[word(STATE.EFER)] =
-    (controls & ENTRY_CONTROL.LOAD_IA32_EFER) !== 0
-      ? vmcs.low(VMCS.GUEST_IA32_EFER)
-      : eferOfMode(
-          state[word(STATE.EFER)]!,
-          (controls & ENTRY_CONTROL.IA32E_MODE_GUEST) !== 0,
-          (vmcs.low(VMCS.GUEST_CR0) & CR0.PG) !== 0,
-        );
+/** What the VM-entry controls decide about (26.3.2.1 Loading Guest Control Registers, Debug Registers, and MSRs). */
+function loadControlled(t: TransferBuilder): void {
+  const { builder } = t;
+  const controls = builder.bind32(t.field(VMCS.VM_ENTRY_CONTROLS));
+  builder.if(controls.and(ENTRY_CONTROL.LOAD_DEBUG_CONTROLS), () => {
+    t.setRegister(STATE.DEBUG + 7 * 8, fixDebugControl(t.field(VMCS.GUEST_DR7)));
+    t.setRegister(STATE.DEBUGCTL, t.field(VMCS.GUEST_IA32_DEBUGCTL));
+  });
+  builder.if(controls.and(ENTRY_CONTROL.LOAD_IA32_PAT), () => t.loadRegister(STATE.PAT, VMCS.GUEST_IA32_PAT));
+  builder.if(
+    controls.and(ENTRY_CONTROL.LOAD_IA32_EFER),
+    () => t.setRegister(STATE.EFER, t.field(VMCS.GUEST_IA32_EFER)),
+    () => {
+      // LMA follows "IA-32e mode guest", and so does LME with paging on.
+      const paging = t.field(VMCS.GUEST_CR0).and(CR0.PG).notEquals(0);
+      const kept = paging.multiply(EFER.LME).or(EFER.LMA).xor(-1);
+      const longMode = controls.and(ENTRY_CONTROL.IA32E_MODE_GUEST).notEquals(0);
+      t.setRegister(
+        STATE.EFER,
+        t
+          .register(STATE.EFER)
+          .and(kept)
+          .or(longMode.multiply(EFER.LMA | EFER.LME)),
+      );
+    },
+  );
 }
 
-export function loadGuestState(core: ProcessorCore, vmcs: Vmcs, block: StateWords): void {
-  loadGuestRegisters(vmcs, block);
-  const state = block.words;
-  const cr0 = word(STATE.CR0);
-  state[cr0] = loadedCr0(vmcs.low(VMCS.GUEST_CR0), state[cr0]!);
-  loadControlled(vmcs, state, vmcs.low(VMCS.VM_ENTRY_CONTROLS));
-  core.state.rflags = vmcs.unsigned(VMCS.GUEST_RFLAGS);
+/** Code that loads the registers. */
+export function loadGuestRegisters(t: TransferBuilder): void {
+  loadSegments(t);
+  t.setRegister(STATE.CR0, loadedCr0(t.field(VMCS.GUEST_CR0), t.register(STATE.CR0)));
+  t.loadRegister(STATE.CR3, VMCS.GUEST_CR3);
+  t.loadRegister(STATE.CR4, VMCS.GUEST_CR4);
+  t.loadRegister(RSP_OFFSET, VMCS.GUEST_RSP);
+  t.loadRegister(STATE.RIP, VMCS.GUEST_RIP);
+  t.loadRegister(STATE.SYSENTER_CS, VMCS.GUEST_IA32_SYSENTER_CS);
+  t.loadRegister(STATE.SYSENTER_ESP, VMCS.GUEST_IA32_SYSENTER_ESP);
+  t.loadRegister(STATE.SYSENTER_EIP, VMCS.GUEST_IA32_SYSENTER_EIP);
+  loadControlled(t);
+  t.flags.load(t.field(VMCS.GUEST_RFLAGS).extendUnsigned(), ALL_FLAGS);
+}
 
+/** Loads interruptibility and activity state, which the processor keeps outside of its block. */
+export function loadNonRegisterState(core: ProcessorCore, vmcs: Vmcs): void {
   const blocking = vmcs.low(VMCS.GUEST_INTERRUPTIBILITY_STATE);
   core.interruptShadow =
     (blocking & INTERRUPTIBILITY.BLOCKING_BY_MOV_SS) !== 0

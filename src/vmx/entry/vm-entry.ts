@@ -8,7 +8,6 @@ import {
   ENTRY_EVENT_RULES,
   EXECUTION_CONTROL_RULES,
   EXIT_CONTROL_RULES,
-  injectsEvent,
   VIRTUAL_TPR_RULES,
 } from './check-controls.js';
 import { GUEST_DESCRIPTOR_TABLE_RULES, GUEST_REGISTER_RULES } from './check-guest-registers.js';
@@ -17,17 +16,18 @@ import {
   GUEST_FLAG_RULES,
   GUEST_NON_REGISTER_RULES,
   GUEST_PDPTE_RULES,
-  hasNonRegisterState,
-  hasUnusualFlags,
   usesPaePaging,
 } from './check-guest-state.js';
 import { ADDRESS_SPACE_SIZE_RULES, HOST_REGISTER_RULES, HOST_SEGMENT_RULES } from './check-host-state.js';
 import { checkSection, type EntryEnvironment, type EntryFailure, type RuleSection } from './entry-rule.js';
+import { UNUSUAL } from './unusual-state.js';
 
 export interface Step {
   readonly rules: RuleSection;
   /** Groups of the fields that the rules look at; 0 for rules that are asked at every VM entry. */
   readonly groups: number;
+  /** `UNUSUAL` bits without which no rule of the section can be broken. */
+  readonly unusual?: number;
   /** When it is false, no rule of the section can be broken. */
   readonly applies?: (vmcs: Vmcs) => boolean;
 }
@@ -40,7 +40,7 @@ const CONTROL_STEPS: readonly Step[] = [
   { rules: VIRTUAL_TPR_RULES, groups: 0, applies: comparesVirtualTpr },
   { rules: EXIT_CONTROL_RULES, groups: EXECUTION | GROUP.EXIT_CONTROLS },
   { rules: ENTRY_CONTROL_RULES, groups: GROUP.ENTRY_CONTROLS },
-  { rules: ENTRY_EVENT_RULES, groups: 0, applies: injectsEvent },
+  { rules: ENTRY_EVENT_RULES, groups: 0, unusual: UNUSUAL.EVENT },
 ];
 
 const HOST_STEPS: readonly Step[] = [
@@ -56,55 +56,64 @@ const GUEST_STEPS: readonly Step[] = [
     groups: EXECUTION | GROUP.ENTRY_CONTROLS | GROUP.GUEST_REGISTERS | GROUP.GUEST_SEGMENTS,
   },
   { rules: GUEST_DESCRIPTOR_TABLE_RULES, groups: GROUP.GUEST_DESCRIPTOR_TABLES },
-  { rules: GUEST_FLAG_RULES, groups: 0, applies: hasUnusualFlags },
-  { rules: GUEST_NON_REGISTER_RULES, groups: 0, applies: hasNonRegisterState },
+  { rules: GUEST_FLAG_RULES, groups: 0, unusual: UNUSUAL.FLAGS | UNUSUAL.EVENT },
+  { rules: GUEST_NON_REGISTER_RULES, groups: 0, unusual: UNUSUAL.NON_REGISTER },
   { rules: GUEST_PDPTE_RULES, groups: 0, applies: usesPaePaging },
 ];
 
-const groupsOf = (steps: readonly Step[]): number => steps.reduce((all, step) => all | step.groups, 0);
-const CONTROL_AND_HOST_GROUPS = groupsOf(CONTROL_STEPS) | groupsOf(HOST_STEPS);
-const GUEST_GROUPS = groupsOf(GUEST_STEPS);
+/** Groups that some check looks at. */
+export const CHECKED_GROUPS: number = [...CONTROL_STEPS, ...HOST_STEPS, ...GUEST_STEPS].reduce(
+  (all, step) => all | step.groups,
+  0,
+);
+
+/** What decides which checks have to be made. */
+export interface Occasion {
+  /** Groups that changed since their checks passed; a change of the processor's mode counts as one of `GROUP.HOST`. */
+  readonly dirty: number;
+  /** `UNUSUAL` bits. */
+  readonly unusual: number;
+}
+
+function isDue(step: Step, { dirty, unusual }: Occasion, vmcs: Vmcs): boolean {
+  if (step.groups !== 0) return (step.groups & dirty) !== 0;
+  return step.unusual !== undefined ? (step.unusual & unusual) !== 0 : step.applies!(vmcs);
+}
 
 function run(
   steps: readonly Step[],
-  dirty: number,
+  occasion: Occasion,
   vmcs: Vmcs,
   environment: EntryEnvironment,
 ): EntryFailure | undefined {
-  for (const { rules, groups, applies } of steps) {
-    if (groups !== 0 && (groups & dirty) === 0) continue;
-    if (applies !== undefined && !applies(vmcs)) continue;
-    const failure = checkSection(rules, vmcs, environment);
+  for (const step of steps) {
+    if (!isDue(step, occasion, vmcs)) continue;
+    const failure = checkSection(step.rules, vmcs, environment);
     if (failure !== undefined) return failure;
   }
   return undefined;
 }
 
-/**
- * Checks on VMX controls and the host-state area.
- * @param dirty groups that changed since they passed; a change of the processor's mode counts as one of `GROUP.HOST`
- */
+/** Checks on VMX controls and the host-state area. */
 export function checkControlsAndHost(
   vmcs: Vmcs,
   environment: EntryEnvironment,
-  dirty: number,
+  occasion: Occasion,
 ): EntryFailure | undefined {
-  const unchanged = (dirty & CONTROL_AND_HOST_GROUPS) === 0;
-  if (unchanged && !injectsEvent(vmcs) && !comparesVirtualTpr(vmcs)) return undefined;
-  return run(CONTROL_STEPS, dirty, vmcs, environment) ?? run(HOST_STEPS, dirty, vmcs, environment);
+  return run(CONTROL_STEPS, occasion, vmcs, environment) ?? run(HOST_STEPS, occasion, vmcs, environment);
 }
 
-/** Checks on the guest-state area. @param dirty groups that changed since they passed */
+/** Checks on the guest-state area. */
 export function checkGuest(
   vmcs: Vmcs,
   environment: EntryEnvironment,
-  dirty: number,
+  occasion: Occasion,
 ): EntryFailure | undefined {
-  const unchanged = (dirty & GUEST_GROUPS) === 0;
-  if (unchanged && !hasUnusualFlags(vmcs) && !hasNonRegisterState(vmcs) && !usesPaePaging(vmcs))
-    return undefined;
-  return run(GUEST_STEPS, dirty, vmcs, environment);
+  return run(GUEST_STEPS, occasion, vmcs, environment);
 }
+
+/** Some rules look at memory, whatever has changed. As long as no group of `CHECKED_GROUPS` changes, so does this not. */
+export const checksMemory = (vmcs: Vmcs): boolean => comparesVirtualTpr(vmcs) || usesPaePaging(vmcs);
 
 /** All steps in their order, for tests and documentation. */
 export const ENTRY_STEPS: readonly Step[] = [...CONTROL_STEPS, ...HOST_STEPS, ...GUEST_STEPS];

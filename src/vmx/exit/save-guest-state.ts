@@ -1,70 +1,114 @@
-/** Saving guest state (SDM Vol. 3C, 27.3). */
+/** Saving guest state (SDM Vol. 3C, 27.3), as generated code. */
 
 import { EFER } from '../../architecture/control-registers.js';
 import { RFLAGS } from '../../architecture/rflags.js';
 import { ENTRY_CONTROL, EXIT_CONTROL } from '../../architecture/vmx/controls.js';
-import { ACTIVITY, INTERRUPTIBILITY } from '../../architecture/vmx/guest-state.js';
+import { INTERRUPTIBILITY, PENDING_DEBUG } from '../../architecture/vmx/guest-state.js';
 import { VMCS } from '../../architecture/vmx/vmcs-fields.js';
-import type { ProcessorCore } from '../../processor/core.js';
-import { STATE } from '../../processor/state/layout.js';
-import { type StateWords, saveGuestRegisters } from '../state-transfer.js';
-import type { Vmcs } from '../vmcs.js';
-import { GROUP, SLOT } from '../vmcs-layout.js';
-import type { ResumeFlag } from './exit-information.js';
+import { SEGMENT_FIELD, SEGMENT_STRIDE, STATE } from '../../processor/state/layout.js';
+import { type I32, i64 } from '../../wasm/expression.js';
+import { GUEST_SEGMENTS } from '../segment-fields.js';
+import { RSP_OFFSET, type TransferBuilder } from '../transfer/transfer-builder.js';
+import { GROUP } from '../vmcs-layout.js';
 
-const word = (offset: number): number => offset >> 2;
-const DR7 = word(STATE.DEBUG + 7 * 8);
-const RFLAGS_SLOT = SLOT[VMCS.GUEST_RFLAGS]!;
+const DR7 = STATE.DEBUG + 7 * 8;
 
-function saveFlags(vmcs: Vmcs, flags: number, resume: ResumeFlag): void {
-  const saved = resume === 'keep' ? flags : resume === 'set' ? flags | RFLAGS.RF : flags & ~RFLAGS.RF;
-  const target = vmcs.base + RFLAGS_SLOT;
-  const before = vmcs.words[target]!;
-  vmcs.words[target] = saved;
-  // Checks of RFLAGS itself are made at every VM entry; those of segments look at VM only.
-  if (((before ^ saved) & RFLAGS.VM) !== 0) vmcs.dirty |= GROUP.GUEST_SEGMENTS;
-}
-
-function saveControlled(vmcs: Vmcs, state: Int32Array): void {
-  const controls = vmcs.low(VMCS.VM_EXIT_CONTROLS);
-  if ((controls & EXIT_CONTROL.SAVE_DEBUG_CONTROLS) !== 0) {
-    vmcs.store64(VMCS.GUEST_DR7, state[DR7]!, 0);
-    vmcs.store64(VMCS.GUEST_IA32_DEBUGCTL, state[word(STATE.DEBUGCTL)]!, 0);
+function saveSegments(t: TransferBuilder): void {
+  for (const segment of GUEST_SEGMENTS) {
+    const offset = STATE.SEGMENTS + segment.number * SEGMENT_STRIDE;
+    t.saveRegister(segment.base, offset + SEGMENT_FIELD.BASE);
+    t.saveRegister(segment.limit, offset + SEGMENT_FIELD.LIMIT);
+    t.saveRegister(segment.accessRights, offset + SEGMENT_FIELD.ACCESS_RIGHTS);
+    // The 16 bits behind a selector are padding, zero in both places.
+    t.saveRegister(segment.selector, offset + SEGMENT_FIELD.SELECTOR);
   }
-  if ((controls & EXIT_CONTROL.SAVE_IA32_PAT) !== 0)
-    vmcs.store64(VMCS.GUEST_IA32_PAT, state[word(STATE.PAT)]!, state[word(STATE.PAT) + 1]!);
-  const efer = state[word(STATE.EFER)]!;
-  if ((controls & EXIT_CONTROL.SAVE_IA32_EFER) !== 0) vmcs.store64(VMCS.GUEST_IA32_EFER, efer, 0);
-  // IA32_VMX_MISC[5]: "IA-32e mode guest" takes the value of EFER.LMA (27.2).
-  const entryControls = vmcs.low(VMCS.VM_ENTRY_CONTROLS);
-  const longMode = (efer & EFER.LMA) !== 0 ? ENTRY_CONTROL.IA32E_MODE_GUEST : 0;
-  vmcs.store32(VMCS.VM_ENTRY_CONTROLS, (entryControls & ~ENTRY_CONTROL.IA32E_MODE_GUEST) | longMode);
+  t.saveRegister(VMCS.GUEST_GDTR_BASE, STATE.GDTR_BASE);
+  t.saveRegister(VMCS.GUEST_GDTR_LIMIT, STATE.GDTR_LIMIT);
+  t.saveRegister(VMCS.GUEST_IDTR_BASE, STATE.IDTR_BASE);
+  t.saveRegister(VMCS.GUEST_IDTR_LIMIT, STATE.IDTR_LIMIT);
 }
 
-const blockingBy = (core: ProcessorCore): number =>
-  (core.interruptShadow === 'sti'
-    ? INTERRUPTIBILITY.BLOCKING_BY_STI
-    : core.interruptShadow === 'mov-ss'
-      ? INTERRUPTIBILITY.BLOCKING_BY_MOV_SS
-      : 0) | (core.nmiBlocked ? INTERRUPTIBILITY.BLOCKING_BY_NMI : 0);
+/** Saves a register of which only the low 32 bits are ever in use. */
+function saveZeroExtended(t: TransferBuilder, field: number, offset: number): void {
+  t.saveFieldWide(field, t.register(offset).extendUnsigned());
+}
 
-/** A single-step trap that blocking or the HLT state holds back (27.3.4). */
-const SINGLE_STEP_PENDING = 1 << 14;
+/** What the VM-exit controls decide about (27.3.1 Saving Control Registers, Debug Registers, and MSRs). */
+function saveControlled(t: TransferBuilder): void {
+  const controls = t.builder.bind32(t.field(VMCS.VM_EXIT_CONTROLS));
+  t.builder.if(controls.and(EXIT_CONTROL.SAVE_DEBUG_CONTROLS), () => {
+    saveZeroExtended(t, VMCS.GUEST_DR7, DR7);
+    saveZeroExtended(t, VMCS.GUEST_IA32_DEBUGCTL, STATE.DEBUGCTL);
+  });
+  t.builder.if(controls.and(EXIT_CONTROL.SAVE_IA32_PAT), () =>
+    t.saveRegister(VMCS.GUEST_IA32_PAT, STATE.PAT),
+  );
+  t.builder.if(controls.and(EXIT_CONTROL.SAVE_IA32_EFER), () =>
+    saveZeroExtended(t, VMCS.GUEST_IA32_EFER, STATE.EFER),
+  );
+  // IA32_VMX_MISC[5]: "IA-32e mode guest" takes the value of EFER.LMA (27.2).
+  const longMode = t.register(STATE.EFER).and(EFER.LMA).notEquals(0);
+  t.saveField(
+    VMCS.VM_ENTRY_CONTROLS,
+    t
+      .field(VMCS.VM_ENTRY_CONTROLS)
+      .and(~ENTRY_CONTROL.IA32E_MODE_GUEST)
+      .or(longMode.multiply(ENTRY_CONTROL.IA32E_MODE_GUEST)),
+  );
+}
 
-/**
- * @param resume how RFLAGS.RF is saved
- */
-export function saveGuestState(core: ProcessorCore, vmcs: Vmcs, block: StateWords, resume: ResumeFlag): void {
-  saveGuestRegisters(vmcs, block);
-  const state = block.words;
-  vmcs.store64(VMCS.GUEST_CR0, state[word(STATE.CR0)]!, 0);
-  const flags = core.state.rflags;
-  saveFlags(vmcs, flags, resume);
-  saveControlled(vmcs, state);
-  const blocking = blockingBy(core);
-  vmcs.store32(VMCS.GUEST_INTERRUPTIBILITY_STATE, blocking);
-  vmcs.store32(VMCS.GUEST_ACTIVITY_STATE, core.halted ? ACTIVITY.HLT : ACTIVITY.ACTIVE);
-  const held = core.halted || core.interruptShadow !== 'none';
-  const pending = held && (flags & RFLAGS.TF) !== 0 && (state[word(STATE.DEBUGCTL)]! & 2) === 0;
-  vmcs.store64(VMCS.GUEST_PENDING_DEBUG_EXCEPTIONS, pending ? SINGLE_STEP_PENDING : 0, 0);
+const SINGLE_STEP_ON_BRANCHES = 2;
+
+/** Processor state that is not in its block, and how RFLAGS.RF is to be saved (27.3.3). */
+export interface SavedByCaller {
+  /** Interruptibility state and activity state, as the fields hold them. */
+  readonly interruptibility: I32;
+  readonly activity: I32;
+  /** RFLAGS bits that are saved as they are, and bits that are saved as 1. */
+  readonly flagsKept: I32;
+  readonly flagsSet: I32;
+}
+
+/** Checks of RFLAGS itself are made at every VM entry; those of segments look at VM only. */
+function saveFlags(t: TransferBuilder, flags: I32, { flagsKept, flagsSet }: SavedByCaller): void {
+  const saved = t.builder.bind32(flags.and(flagsKept).or(flagsSet));
+  const difference = t.field(VMCS.GUEST_RFLAGS).xor(saved).and(RFLAGS.VM);
+  t.noteDifference(GROUP.GUEST_SEGMENTS, difference.extendUnsigned());
+  t.setField(VMCS.GUEST_RFLAGS, saved);
+}
+
+/** A single-step trap that blocking or the HLT state holds back is pending (27.3.4). */
+function saveNonRegisterState(
+  t: TransferBuilder,
+  flags: I32,
+  { interruptibility, activity }: SavedByCaller,
+): void {
+  t.saveField(VMCS.GUEST_INTERRUPTIBILITY_STATE, interruptibility);
+  t.saveField(VMCS.GUEST_ACTIVITY_STATE, activity);
+  const shadow = INTERRUPTIBILITY.BLOCKING_BY_STI | INTERRUPTIBILITY.BLOCKING_BY_MOV_SS;
+  const held = interruptibility.and(shadow).or(activity).notEquals(0);
+  const singleSteps = flags.and(RFLAGS.TF).notEquals(0);
+  const onBranches = t.register(STATE.DEBUGCTL).and(SINGLE_STEP_ON_BRANCHES).notEquals(0);
+  const pending = held.and(singleSteps).and(onBranches.not());
+  t.saveFieldWide(
+    VMCS.GUEST_PENDING_DEBUG_EXCEPTIONS,
+    i64(0n).subtract(pending.extendUnsigned()).and(BigInt(PENDING_DEBUG.BS)),
+  );
+}
+
+/** Saves all guest state, noting which groups of fields change. */
+export function saveGuestState(t: TransferBuilder, caller: SavedByCaller): void {
+  saveSegments(t);
+  t.saveRegister(VMCS.GUEST_CR3, STATE.CR3);
+  t.saveRegister(VMCS.GUEST_CR4, STATE.CR4);
+  t.saveRegister(VMCS.GUEST_RSP, RSP_OFFSET);
+  t.saveRegister(VMCS.GUEST_RIP, STATE.RIP);
+  t.saveRegister(VMCS.GUEST_IA32_SYSENTER_CS, STATE.SYSENTER_CS);
+  t.saveRegister(VMCS.GUEST_IA32_SYSENTER_ESP, STATE.SYSENTER_ESP);
+  t.saveRegister(VMCS.GUEST_IA32_SYSENTER_EIP, STATE.SYSENTER_EIP);
+  saveZeroExtended(t, VMCS.GUEST_CR0, STATE.CR0);
+  const flags = t.builder.bind32(t.flags.image().wrap());
+  saveFlags(t, flags, caller);
+  saveControlled(t);
+  saveNonRegisterState(t, flags, caller);
 }
