@@ -64,6 +64,11 @@ export class IoApic implements Device {
     }
   }
 
+  /** A pin is set to this vector. */
+  handles(vector: number): boolean {
+    return this.low.some((entry) => (entry & ENTRY.VECTOR) === vector);
+  }
+
   read(offset: number, size: number): number {
     return this.peek(offset, size);
   }

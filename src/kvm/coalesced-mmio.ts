@@ -7,6 +7,7 @@ import type { CostSink } from '../host/cost/operations.js';
 import { operation } from '../host/cost/operations.js';
 import { type GuestPhysicalAddress, guestPhysical, hostPhysical, PAGE_SIZE } from '../memory/addresses.js';
 import type { PhysicalMemory } from '../memory/physical-memory.js';
+import type { Lock } from './device-lock.js';
 import type { AddressRange, IoBus, RangedDevice } from './io-bus.js';
 import type { PageAllocator } from './mmu/extended-page-tables.js';
 import type { Policies } from './policies.js';
@@ -36,6 +37,8 @@ export interface CoalescedMmioOptions {
   readonly pages: PageAllocator;
   readonly bus: IoBus;
   readonly search: Policies['busSearch'];
+  /** Taken while an entry is added. */
+  readonly lock?: Lock;
 }
 
 interface Zone extends AddressRange {
@@ -48,11 +51,13 @@ export class CoalescedMmio {
   private readonly ring: number;
   private readonly bus: IoBus;
   private readonly devicePerZone: boolean;
+  private readonly lock: Lock | undefined;
   private zones: readonly Zone[] = [];
 
   /** Takes a page for the ring and, on a linear bus, its place before all other devices (kvm_coalesced_mmio_init). */
-  constructor({ memory, pages, bus, search }: CoalescedMmioOptions) {
+  constructor({ memory, pages, bus, search, lock }: CoalescedMmioOptions) {
     this.memory = memory;
+    this.lock = lock;
     this.bus = bus;
     this.ring = pages.allocatePage();
     this.devicePerZone = search === 'sorted';
@@ -116,8 +121,16 @@ export class CoalescedMmio {
     };
   }
 
-  /** coalesced_mmio_write. False when the ring is so full that user space has to empty it first. */
+  /** coalesced_mmio_write: under the lock of the ring. */
   private append(address: number, sizeInBytes: number, value: number, upperHalf: number): boolean {
+    this.lock?.acquire();
+    const added = this.appendLocked(address, sizeInBytes, value, upperHalf);
+    this.lock?.release();
+    return added;
+  }
+
+  /** False when the ring is so full that user space has to empty it first. */
+  private appendLocked(address: number, sizeInBytes: number, value: number, upperHalf: number): boolean {
     const first = this.get(RING.FIRST);
     const last = this.get(RING.LAST);
     const free = (first - last - 1 + RING_ENTRIES) % RING_ENTRIES;

@@ -1,6 +1,7 @@
 /** Puts devices, which know only offsets, at addresses of a bus. */
 
 import type { Device } from '../devices/device.js';
+import type { Lock } from './device-lock.js';
 import type { AddressRange, RangedDevice } from './io-bus.js';
 
 export interface DeviceRange {
@@ -12,8 +13,9 @@ export interface DeviceRange {
 /**
  * One bus device made of one or more address ranges: the 8259 pair with its six ports is a single device. An access
  * is claimed by the range that holds its first byte.
+ * @param lock taken for each access that is claimed
  */
-export function deviceAt(name: string, ranges: readonly DeviceRange[]): RangedDevice {
+export function deviceAt(name: string, ranges: readonly DeviceRange[], lock?: Lock): RangedDevice {
   const rangeOf = (address: number): DeviceRange | undefined =>
     ranges.find(({ first, length }) => address >= first && address < first + length);
   return {
@@ -21,12 +23,19 @@ export function deviceAt(name: string, ranges: readonly DeviceRange[]): RangedDe
     ranges: joined(ranges),
     read: (address, sizeInBytes) => {
       const range = rangeOf(address);
-      return range?.device.read(address - range.first, sizeInBytes);
+      if (range === undefined) return undefined;
+      lock?.acquire();
+      const value = range.device.read(address - range.first, sizeInBytes);
+      lock?.release();
+      return value;
     },
     write: (address, sizeInBytes, value) => {
       const range = rangeOf(address);
-      range?.device.write(address - range.first, sizeInBytes, value);
-      return range !== undefined;
+      if (range === undefined) return false;
+      lock?.acquire();
+      range.device.write(address - range.first, sizeInBytes, value);
+      lock?.release();
+      return true;
     },
   };
 }

@@ -12,6 +12,7 @@ import type { TraceSink } from '../trace/events.js';
 import { CoalescedMmio } from './coalesced-mmio.js';
 import { writeCr0, writeCr4, writeEfer } from './control-registers.js';
 import { supportedCpuid } from './cpuid.js';
+import { DeviceLock } from './device-lock.js';
 import { Emulator } from './emulator/emulator.js';
 import { type AddressRange, IoBus } from './io-bus.js';
 import { type IoEventFdRequest, IoEventFds } from './ioeventfd.js';
@@ -20,6 +21,7 @@ import { ApicVirtualisation } from './irqchip/apic-virtualisation.js';
 import { DeadlineTimer } from './irqchip/deadline-timer.js';
 import { InKernelIrqchip } from './irqchip/in-kernel-irqchip.js';
 import { createIrqRoutingProtection } from './irqchip/irq-routing-protection.js';
+import { createIrqchipLocks } from './irqchip/irqchip-locks.js';
 import { PvEoi } from './irqchip/pv-eoi.js';
 import { type MemoryRegion, MemorySlots } from './memory-slots.js';
 import { MmioPath } from './mmio.js';
@@ -86,6 +88,7 @@ export class KvmVm {
       pages: host.pages,
       bus: mmioBus,
       search: policies.busSearch,
+      ...(host.cpus.length > 1 ? { lock: new DeviceLock(() => host.scheduler.executingCpu) } : {}),
     });
     this.vm = new Vm({
       policies,
@@ -99,13 +102,16 @@ export class KvmVm {
       extendedPageTables: new ExtendedPageTables(host.memory, host.pages),
     });
     this.clock = new HostClock(() => host.scheduler.executingCpu.cpu, host.costModel.clockInHertz);
+    const locks = createIrqchipLocks(host, policies.irqRouting);
     this.irqchip = new InKernelIrqchip({
       clock: this.clock,
       memory: host.memory,
       pages: host.pages,
       pioBus,
       mmioBus,
-      routingProtection: createIrqRoutingProtection(host, policies.irqRouting),
+      routingProtection: createIrqRoutingProtection(host, policies.irqRouting, locks.routing),
+      ...(host.cpus.length > 1 ? { locks } : {}),
+      ioApicEoi: policies.ioApicEoi,
     });
     this.ioEventFds = new IoEventFds(
       { port: pioBus, memory: mmioBus, fastMemory: fastMmioBus },

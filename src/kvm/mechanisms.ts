@@ -87,6 +87,24 @@ export const MECHANISMS = [
     ],
   },
   {
+    name: 'ioApicEoi',
+    title: 'Ends of interrupt that the I/O APIC hears of, under its lock',
+    alternatives: [
+      {
+        name: 'every-vector',
+        explanation:
+          'All of them, whatever the interrupt came from. Each writes a cache line that all vCPUs of the VM share.',
+        source: 'apic_set_eoi, kvm_ioapic_update_eoi of 2.6.32',
+      },
+      {
+        name: 'handled-vectors',
+        explanation:
+          'Only those of vectors that a pin of the I/O APIC is set to, which is looked up without the lock. Interrupts between processors and message-signalled ones end without a shared line.',
+        source: 'kvm_ioapic_handles_vector in apic_set_eoi of 3.x',
+      },
+    ],
+  },
+  {
     name: 'taskSwitchedFlag',
     title: "Who owns the guest's CR0.TS, by which guest kernels switch FPU state lazily",
     alternatives: [

@@ -14,6 +14,7 @@ export const IMPLEMENTED: { readonly [M in Mechanism]: readonly Policies[M][] } 
   syscallMsrs: ['eager', 'shared', 'shared-without-cstar'],
   slotsProtection: ['rwsem', 'srcu', 'srcu-expedited'],
   irqRouting: ['irq-lock', 'rcu'],
+  ioApicEoi: ['every-vector', 'handled-vectors'],
   taskSwitchedFlag: ['trapped', 'guest-owned', 'guest-owned-counted'],
   hostFpu: ['unconditional', 'unlazy-as-shipped', 'unlazy-as-intended', 'eager'],
   hostCr0: ['every-entry', 'once'],
@@ -39,6 +40,7 @@ const LINUX_2_6_32: Policies = {
   syscallMsrs: 'eager',
   slotsProtection: 'rwsem',
   irqRouting: 'irq-lock',
+  ioApicEoi: 'every-vector',
   taskSwitchedFlag: 'trapped',
   hostFpu: 'unconditional',
   hostCr0: 'every-entry',
@@ -79,6 +81,7 @@ const LINUX_2_6_37: Policies = {
 };
 const LINUX_3: Policies = {
   ...LINUX_2_6_37,
+  ioApicEoi: 'handled-vectors',
   taskSwitchedFlag: 'guest-owned-counted',
   hostFpu: 'unlazy-as-intended',
   userSegments: 'host-switch',

@@ -13,11 +13,13 @@ import type { PhysicalMemory } from '../../memory/physical-memory.js';
 import { deviceAt } from '../device-at.js';
 import type { IoBus } from '../io-bus.js';
 import type { PageAllocator } from '../mmu/extended-page-tables.js';
+import type { Policies } from '../policies.js';
 import type { ApicVirtualisation } from './apic-virtualisation.js';
 import type { DeadlineTimer } from './deadline-timer.js';
-import { DEFAULT_ROUTING, IrqRouting } from './irq-routing.js';
+import { DEFAULT_ROUTING, type IrqRoute, IrqRouting } from './irq-routing.js';
 import type { IrqRoutingProtection } from './irq-routing-protection.js';
-import { type InterruptTarget, VcpuLocalApic } from './vcpu-local-apic.js';
+import type { IrqchipLocks } from './irqchip-locks.js';
+import { type ExternalInterrupts, type InterruptTarget, VcpuLocalApic } from './vcpu-local-apic.js';
 
 /** Where the chips are in a PC's address spaces. */
 export const IRQCHIP_ADDRESS = {
@@ -40,6 +42,9 @@ export interface InKernelIrqchipOptions {
   readonly mmioBus: IoBus;
   /** Left out where nothing runs beside the caller. */
   readonly routingProtection?: IrqRoutingProtection;
+  readonly locks?: IrqchipLocks;
+  /** Ends of interrupt for which the I/O APIC's lock is taken; default all of them. */
+  readonly ioApicEoi?: Policies['ioApicEoi'];
 }
 
 export class InKernelIrqchip {
@@ -58,10 +63,7 @@ export class InKernelIrqchip {
     });
     this.ioApic = new IoApic((message) => this.deliver(message, undefined));
     this.routing = new IrqRouting(
-      ({ chip, pin }, level) => {
-        if (chip === 'PIC') this.pic.setPin(pin, level);
-        else this.ioApic.setPin(pin, level);
-      },
+      (route, level) => this.signal(route, level),
       DEFAULT_ROUTING,
       options.routingProtection,
     );
@@ -92,8 +94,9 @@ export class InKernelIrqchip {
       memory: this.options.memory,
       registerPage,
       virtualisation: virtualisation?.(registerPage),
-      externalInterrupts: this.localApics.length === 0 ? this.pic : undefined,
+      externalInterrupts: this.localApics.length === 0 ? this.externalInterrupts() : undefined,
       send: (message, from) => this.deliver(message, from),
+      endOfInterrupt: (vector) => this.passIoApic(vector),
       broadcastEndOfInterrupt: (vector) => this.ioApic.endOfInterrupt(vector),
       init: () => vcpu.init?.(),
       startup: (vector) => vcpu.startup?.(vector),
@@ -105,6 +108,51 @@ export class InKernelIrqchip {
   /** Drives the interrupt line of a device (KVM_IRQ_LINE). */
   setIrq(source: string, gsi: number, level: boolean): void {
     this.routing.setIrq(source, gsi, level);
+  }
+
+  /** kvm_pic_set_irq, kvm_ioapic_set_irq, kvm_set_msi. */
+  private signal(route: IrqRoute, level: boolean): void {
+    const { locks } = this.options;
+    switch (route.chip) {
+      case 'PIC':
+        locks?.pic.acquire();
+        this.pic.setPin(route.pin, level);
+        locks?.pic.release();
+        return;
+      case 'IO-APIC':
+        locks?.ioApic.acquire();
+        this.ioApic.setPin(route.pin, level);
+        locks?.ioApic.release();
+        return;
+      case 'MSI':
+        if (level) this.deliver(route.message, undefined);
+    }
+  }
+
+  /** kvm_pic_read_irq. */
+  private externalInterrupts(): ExternalInterrupts {
+    const { pic } = this;
+    const lock = this.options.locks?.pic;
+    if (lock === undefined) return pic;
+    return {
+      get interruptPending() {
+        return pic.interruptPending;
+      },
+      acknowledge: () => {
+        lock.acquire();
+        const vector = pic.acknowledge();
+        lock.release();
+        return vector;
+      },
+    };
+  }
+
+  /** The I/O APIC looks under its lock whether an interrupt that has ended was one of its own (apic_set_eoi). */
+  private passIoApic(vector: number): void {
+    const { locks, ioApicEoi } = this.options;
+    if (locks === undefined || (ioApicEoi === 'handled-vectors' && !this.ioApic.handles(vector))) return;
+    locks.ioApic.acquire();
+    locks.ioApic.release();
   }
 
   /** kvm_irq_delivery_to_apic. @returns true when some local APIC took the message as a new interrupt */
@@ -126,22 +174,32 @@ export class InKernelIrqchip {
   }
 
   private register(): void {
-    const { pioBus, mmioBus } = this.options;
+    const { pioBus, mmioBus, locks } = this.options;
     const at = IRQCHIP_ADDRESS;
     pioBus.register(
-      deviceAt('PIC', [
-        { first: at.MASTER_PIC, length: 2, device: this.pic.masterPorts },
-        { first: at.SLAVE_PIC, length: 2, device: this.pic.slavePorts },
-        { first: at.EDGE_LEVEL_CONTROL, length: 1, device: this.pic.masterEdgeLevel },
-        { first: at.EDGE_LEVEL_CONTROL + 1, length: 1, device: this.pic.slaveEdgeLevel },
-      ]),
+      deviceAt(
+        'PIC',
+        [
+          { first: at.MASTER_PIC, length: 2, device: this.pic.masterPorts },
+          { first: at.SLAVE_PIC, length: 2, device: this.pic.slavePorts },
+          { first: at.EDGE_LEVEL_CONTROL, length: 1, device: this.pic.masterEdgeLevel },
+          { first: at.EDGE_LEVEL_CONTROL + 1, length: 1, device: this.pic.slaveEdgeLevel },
+        ],
+        locks?.pic,
+      ),
     );
     mmioBus.register(
-      deviceAt('IO-APIC', [{ first: at.IO_APIC, length: IO_APIC_LENGTH, device: this.ioApic }]),
+      deviceAt(
+        'IO-APIC',
+        [{ first: at.IO_APIC, length: IO_APIC_LENGTH, device: this.ioApic }],
+        locks?.ioApic,
+      ),
     );
-    pioBus.register(deviceAt('PIT', [{ first: at.TIMER, length: 4, device: this.timer }]));
+    pioBus.register(deviceAt('PIT', [{ first: at.TIMER, length: 4, device: this.timer }], locks?.timer));
     const speaker = new SystemControlPort(this.timer);
-    pioBus.register(deviceAt('PIT speaker', [{ first: at.SPEAKER, length: 1, device: speaker }]));
+    pioBus.register(
+      deviceAt('PIT speaker', [{ first: at.SPEAKER, length: 1, device: speaker }], locks?.timer),
+    );
   }
 }
 

@@ -7,10 +7,11 @@ import { operation } from '../../host/cost/operations.js';
 import type { Host } from '../../host/host.js';
 import type { HostThread, ThreadRequest } from '../../host/host-thread.js';
 import { Mutex } from '../../host/sync/mutex.js';
-import { Spinlock } from '../../host/sync/spinlock.js';
+import type { Lock } from '../device-lock.js';
 import type { Policies } from '../policies.js';
 
 const READ_SECTION = operation('RCU read section');
+const LOCKED_OPERATION = operation('locked operation');
 
 export interface IrqRoutingProtection {
   /** Around the look-up of the routes, and around the whole of kvm_set_irq. */
@@ -22,30 +23,38 @@ export interface IrqRoutingProtection {
   update(thread: HostThread, publish: () => void): Generator<ThreadRequest, undefined, void>;
 }
 
-export function createIrqRoutingProtection(host: Host, policy: Policies['irqRouting']): IrqRoutingProtection {
-  return policy === 'irq-lock' ? new LockedRouting(host) : new RcuRouting(host);
+/** @param irqLock kvm->irq_lock, which readers take under that policy */
+export function createIrqRoutingProtection(
+  host: Host,
+  policy: Policies['irqRouting'],
+  irqLock: Lock,
+): IrqRoutingProtection {
+  return policy === 'irq-lock' ? new LockedRouting(host, irqLock) : new RcuRouting(host);
 }
 
 /** One lock for all interrupts of the VM, held until every chip has taken the interrupt. */
 class LockedRouting implements IrqRoutingProtection {
   private readonly host: Host;
-  private readonly lock = new Spinlock();
+  private readonly lock: Lock;
   /** A chip may raise another line while it takes one: the lock is held already. */
   private depth = 0;
 
-  constructor(host: Host) {
+  constructor(host: Host, lock: Lock) {
     this.host = host;
+    this.lock = lock;
   }
 
   beginLookUp(): void {}
   endLookUp(): void {}
 
   beginDelivery(): void {
-    if (this.depth++ === 0) this.lock.lock(this.host.scheduler.executingCpu);
+    if (this.depth++ > 0) return;
+    this.lock.acquire();
+    this.host.scheduler.executingCpu.cpu.charge(LOCKED_OPERATION);
   }
 
   endDelivery(): void {
-    if (--this.depth === 0) this.lock.unlock(this.host.scheduler.executingCpu);
+    if (--this.depth === 0) this.lock.release();
   }
 
   *update(thread: HostThread, publish: () => void): Generator<ThreadRequest, undefined, void> {

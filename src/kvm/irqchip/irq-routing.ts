@@ -1,14 +1,14 @@
 /** Which pins of the interrupt controllers a global system interrupt is wired to (virt/kvm/irq_comm.c). */
 
+import type { InterruptMessage } from '../../devices/interrupt-message.js';
 import type { HostThread, ThreadRequest } from '../../host/host-thread.js';
 import { HostInvariantError } from '../../host/user-mode.js';
 import type { IrqRoutingProtection } from './irq-routing-protection.js';
 
-export interface IrqRoute {
-  readonly gsi: number;
-  readonly chip: 'PIC' | 'IO-APIC';
-  readonly pin: number;
-}
+/** A GSI wired to a pin of a chip, or to a message that devices send to the local APICs (message-signalled interrupts). */
+export type IrqRoute =
+  | { readonly gsi: number; readonly chip: 'PIC' | 'IO-APIC'; readonly pin: number }
+  | { readonly gsi: number; readonly chip: 'MSI'; readonly message: InterruptMessage };
 
 const PIC_PINS = 16;
 const IO_APIC_PINS = 24;
@@ -29,16 +29,19 @@ interface RoutingTable {
 export class IrqRouting {
   private table: RoutingTable = { byGsi: new Map(), freed: false };
   private readonly asserted = new Map<number, Set<string>>();
-  private readonly setPin: (route: IrqRoute, level: boolean) => void;
+  private readonly signal: (route: IrqRoute, level: boolean) => void;
   private readonly protection: IrqRoutingProtection | undefined;
 
-  /** @param protection undefined where nothing else runs */
+  /**
+   * @param signal sets a pin or sends a message
+   * @param protection undefined where nothing else runs
+   */
   constructor(
-    setPin: (route: IrqRoute, level: boolean) => void,
+    signal: (route: IrqRoute, level: boolean) => void,
     routes: readonly IrqRoute[] = DEFAULT_ROUTING,
     protection?: IrqRoutingProtection,
   ) {
-    this.setPin = setPin;
+    this.signal = signal;
     this.protection = protection;
     this.replace(routes);
   }
@@ -80,7 +83,7 @@ export class IrqRouting {
     if (this.table.freed) throw new HostInvariantError('the interrupt routing table', 'freed', 'in use');
     const routes = this.table.byGsi.get(gsi) ?? [];
     protection?.endLookUp();
-    for (const route of routes) this.setPin(route, sources.size > 0);
+    for (const route of routes) this.signal(route, sources.size > 0);
     protection?.endDelivery();
   }
 }

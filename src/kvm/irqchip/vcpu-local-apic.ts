@@ -60,6 +60,8 @@ export interface VcpuLocalApicOptions {
   readonly externalInterrupts: ExternalInterrupts | undefined;
   readonly send: (message: InterruptMessage, from: VcpuLocalApic) => void;
   readonly broadcastEndOfInterrupt: (vector: number) => void;
+  /** An interrupt is no longer in service, level-triggered or not. */
+  readonly endOfInterrupt?: (vector: number) => void;
   /** INIT and start-up messages. */
   readonly init?: () => void;
   readonly startup?: (vector: number) => void;
@@ -113,8 +115,9 @@ export class VcpuLocalApic implements VcpuInterrupts, BusDevice {
       connections: {
         send: (message) => options.send(message, this),
         broadcastEndOfInterrupt: options.broadcastEndOfInterrupt,
-        endOfInterrupt: () => {
+        endOfInterrupt: (vector) => {
           this.lastTaken = -1;
+          options.endOfInterrupt?.(vector);
         },
         interruptArrived: () => vcpu.kick(),
         nonMaskableInterrupt: () => {

@@ -1,15 +1,12 @@
 import { describe, expect, it } from 'vitest';
-import { operation } from '../../../src/host/cost/operations.js';
 import type { Host } from '../../../src/host/host.js';
 import type { HostThread, ThreadBody, ThreadRequest } from '../../../src/host/host-thread.js';
 import { Mutex } from '../../../src/host/sync/mutex.js';
 import { RwSemaphore } from '../../../src/host/sync/rw-semaphore.js';
-import { Spinlock } from '../../../src/host/sync/spinlock.js';
 import { compute } from '../../../src/host/workload.js';
 import { RandomSource } from '../../support/random-source.js';
 import { createHost } from '../host-machine.js';
 
-const WORK = operation('kernel thread work');
 const SEEDS = Array.from({ length: 6 }, (_, seed) => seed + 1);
 
 function start(host: Host, cpu: number, body: (thread: HostThread) => ThreadBody): HostThread {
@@ -20,33 +17,6 @@ function* inOrder(host: Host, thread: HostThread): Generator<ThreadRequest, unde
   while (!host.scheduler.cpuOf(thread).cpu.isInOrder) yield 'pause';
   return undefined;
 }
-
-describe('a spinlock', () => {
-  it.each(SEEDS)('is held by one CPU at a time, in virtual time (seed %i)', (seed) => {
-    const random = new RandomSource(seed);
-    const { host } = createHost({ cpus: 4, cpusPerSocket: 2 });
-    const lock = new Spinlock();
-    const sections: { from: number; to: number }[] = [];
-    for (let number = 0; number < 4; number++)
-      start(host, number, function* (thread) {
-        const on = host.cpus[number]!;
-        for (let round = 0; round < 40; round++) {
-          yield* compute(host.scheduler, thread, 1 + random.below(400));
-          yield* inOrder(host, thread);
-          lock.lock(on);
-          const from = on.cpu.now;
-          on.cpu.chargeCycles(WORK, 1, 1 + random.below(300));
-          sections.push({ from, to: on.cpu.now });
-          lock.unlock(on);
-        }
-      });
-    expect(host.scheduler.run()).toBe('finished');
-    host.verifyLedger();
-    sections.sort((a, b) => a.from - b.from);
-    for (let index = 1; index < sections.length; index++)
-      expect(sections[index]!.from).toBeGreaterThanOrEqual(sections[index - 1]!.to);
-  });
-});
 
 describe('the reader-writer semaphore', () => {
   it.each(SEEDS)('lets in readers, or one writer, and loses nobody (seed %i)', (seed) => {
