@@ -1,6 +1,7 @@
 /** Guests that are of use to experiments only: a loop each, most of them without output. */
 
 import { MEMORY_GUESTS } from './memory-guests.js';
+import { SMP_GUESTS } from './smp-guests.js';
 
 const program = (code: string): string => `bits 64\norg 0x100000\n${code}\ncli\nhlt\n`;
 
@@ -31,29 +32,6 @@ export const LAB_GUESTS: Readonly<Record<string, string>> = {
 .next:  fld1
         fstp    st0
         out     dx, al
-        dec     ecx
-        jnz     .next`),
-
-  /**
-   * Every processor writes to a device in the kernel, the interrupt controller, as fast as it can. The first one starts
-   * the others: INIT, then a start-up message that names the page 0x90000 (`src/machine/boot-state.ts`), where they
-   * find a jump.
-   */
-  hammer: program(`
-%ifndef WRITES
-%define WRITES 1000
-%endif
-        mov     word [0x90000], 0xb848  ; mov rax, hammer; jmp rax
-        lea     rax, [rel hammer]
-        mov     [0x90002], rax
-        mov     word [0x9000a], 0xe0ff
-        mov     edi, 0xfee00000
-        mov     dword [rdi + 0xf0], 0x1ff
-        mov     dword [rdi + 0x300], 0xc4500
-        mov     dword [rdi + 0x300], 0xc4690
-hammer: mov     ecx, WRITES
-        mov     al, 0xff
-.next:  out     0x21, al
         dec     ecx
         jnz     .next`),
 
@@ -152,5 +130,7 @@ tick:   push    rax
         dec     ecx
         jnz     .next`),
 
-  ...Object.fromEntries(Object.entries(MEMORY_GUESTS).map(([name, code]) => [name, program(code)])),
+  ...Object.fromEntries(
+    Object.entries({ ...MEMORY_GUESTS, ...SMP_GUESTS }).map(([name, code]) => [name, program(code)]),
+  ),
 };
