@@ -20,6 +20,7 @@ import { DEFAULT_APIC_ADDRESS } from './irqchip/apic-base.js';
 import { ApicVirtualisation } from './irqchip/apic-virtualisation.js';
 import { DeadlineTimer } from './irqchip/deadline-timer.js';
 import { InKernelIrqchip } from './irqchip/in-kernel-irqchip.js';
+import { DEFAULT_ROUTING, type IrqRoute } from './irqchip/irq-routing.js';
 import { createIrqRoutingProtection } from './irqchip/irq-routing-protection.js';
 import { createIrqchipLocks } from './irqchip/irqchip-locks.js';
 import { PvEoi } from './irqchip/pv-eoi.js';
@@ -155,6 +156,11 @@ export class KvmVm {
   /** KVM_UNREGISTER_COALESCED_MMIO: of every zone inside the range. */
   unregisterCoalescedMmio(range: AddressRange): void {
     this.vm.coalescedMmio.removeZones(range);
+  }
+
+  /** KVM_SET_GSI_ROUTING, before the VM runs: these beside those that every VM has. */
+  addRoutes(routes: readonly IrqRoute[]): void {
+    this.irqchip.routing.replace([...DEFAULT_ROUTING, ...routes]);
   }
 
   /** KVM_IRQ_LINE: sets the level of an interrupt line, `source` being the device that drives it. */

@@ -1,36 +1,30 @@
 /** KVM_SET_USER_MEMORY_REGION while the VM runs: a system call of one of the user process's threads. */
 
 import { operation } from '../host/cost/operations.js';
-import { type HostThread, type ThreadRequest, TIF } from '../host/host-thread.js';
-import { enterKernelMode, returnToUserMode } from '../host/user-mode.js';
+import type { HostThread, ThreadRequest } from '../host/host-thread.js';
+import { ioctl } from './ioctl.js';
 import { type UpdateWait, updateMemoryRegion } from './memory-region-update.js';
 import type { MemoryRegion } from './memory-slots.js';
 import { REQUEST } from './vcpu.js';
 import type { Vm } from './vm.js';
 
-const IOCTL_PATH = operation('ioctl path');
 const WAIT_FOR_CPU = operation('wait for another CPU');
 
 /**
  * The whole system call, from user mode to user mode.
  * @throws MemoryRegionError
  */
-export function* setMemoryRegion(
+export function setMemoryRegion(
   vm: Vm,
   region: MemoryRegion,
   thread: HostThread,
-): Generator<ThreadRequest, void, void> {
+): Generator<ThreadRequest, undefined, void> {
   const { slotsProtection } = vm;
-  const { scheduler } = vm.host;
-  const charge = (number: number, times?: number): void => scheduler.cpuOf(thread).cpu.charge(number, times);
-  enterKernelMode(scheduler.cpuOf(thread));
-  charge(IOCTL_PATH);
-  yield* slotsProtection.writeLock(thread);
-  for (const wait of updateMemoryRegion(vm, region, { charge })) yield* waitFor(wait, vm, thread);
-  slotsProtection.writeUnlock(thread);
-  charge(IOCTL_PATH);
-  while (thread.hasFlag(TIF.NEED_RESCHED)) yield 'reschedule';
-  returnToUserMode(scheduler.cpuOf(thread), thread);
+  return ioctl(vm.host.scheduler, thread, function* (costs) {
+    yield* slotsProtection.writeLock(thread);
+    for (const wait of updateMemoryRegion(vm, region, costs)) yield* waitFor(wait, vm, thread);
+    slotsProtection.writeUnlock(thread);
+  });
 }
 
 function* waitFor(wait: UpdateWait, vm: Vm, thread: HostThread): Generator<ThreadRequest, void, void> {

@@ -117,7 +117,7 @@ export class SlotsProtection {
   }
 
   /** A whole update: `publish` puts the new state in force; returns when the old one is freed. */
-  *updateSlots(thread: HostThread, publish: () => void): Generator<ThreadRequest, undefined, void> {
+  *update(thread: HostThread, publish: () => void): Generator<ThreadRequest, undefined, void> {
     yield* this.writeLock(thread);
     publish();
     yield* this.waitForReaders(thread);

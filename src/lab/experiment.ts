@@ -5,7 +5,7 @@ import type { Scenario } from '../machine/scenario/scenario.js';
 import type { ScenarioOptions } from '../machine/scenario/scenario-options.js';
 import type { ExitRecord } from '../trace/events.js';
 import type { PublishedValue } from './arithmetic.js';
-import type { Observation, ReadOff } from './observation.js';
+import type { Observation, ReadOff, TakeNote } from './observation.js';
 
 /** Sections of the talk, in its order, and what came later. */
 export const SECTIONS = [
@@ -28,8 +28,8 @@ export type GuestLoader = (program: string, defines?: Readonly<Record<string, st
 export interface Setup {
   readonly label: string;
   readonly scenario: (guest: GuestLoader) => ScenarioOptions;
-  /** What user space does to the virtual machines before they run. */
-  readonly prepare?: (scenario: Scenario) => void;
+  /** What user space does to the virtual machines before they run; threads that it starts may take notes. */
+  readonly prepare?: (scenario: Scenario, note: TakeNote) => void;
   /** Virtual cycles after which the run ends; by default the guests end it. */
   readonly untilCycles?: number;
   /** `counts` spares the records of single exits: for runs with very many. Default `exits`. */

@@ -15,7 +15,12 @@ export interface Observation {
   readonly result: ScenarioResult;
   readonly vms: readonly ObservedVm[];
   readonly accounts: readonly LedgerAccount[];
+  /** Numbers that threads of the experiment took down, by subject. */
+  readonly notes: ReadonlyMap<string, readonly number[]>;
 }
+
+/** Takes down a number, in cycles as a rule. */
+export type TakeNote = (subject: string, value: number) => void;
 
 /** What is read off a run: a number, in the unit of its row. */
 export type ReadOff = (observation: Observation) => number;

@@ -133,3 +133,18 @@ export const operationCount =
   (name: OperationName): ReadOff =>
   ({ accounts }) =>
     accounts.reduce((sum, account) => sum + account.count(operation(name)), 0);
+
+/** Mean of the numbers that were taken down about a subject. */
+export const meanNote =
+  (subject: string): ReadOff =>
+  ({ notes }) => {
+    const values = notes.get(subject);
+    if (values === undefined) throw new ReadOffError(`nothing was noted about "${subject}"`);
+    return values.reduce((sum, value) => sum + value, 0) / values.length;
+  };
+
+/** Events of a count per second of virtual time. */
+export const perSecond =
+  (count: ReadOff): ReadOff =>
+  (observation) =>
+    (count(observation) * observation.result.clockInHertz) / observation.result.cycles;

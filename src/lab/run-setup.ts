@@ -22,12 +22,18 @@ export function runSetup(
       };
     }),
   });
-  prepare?.(machine);
+  const notes = new Map<string, number[]>();
+  prepare?.(machine, (subject, value) => {
+    const values = notes.get(subject);
+    if (values === undefined) notes.set(subject, [value]);
+    else values.push(value);
+  });
   const result = machine.run(untilCycles === undefined ? {} : { untilCycles });
   return {
     result,
     vms: observed.map(({ exits, bytes }) => ({ exits, output: latin1(bytes) })),
     accounts: machine.host.ledger.accounts,
+    notes,
   };
 }
 

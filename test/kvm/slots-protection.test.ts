@@ -81,8 +81,8 @@ describe.each(POLICIES)('memory slots under %s', (policy) => {
       *body(thread) {
         for (let update = 1; update <= updates; update++) {
           yield* compute(scheduler, thread, 1 + random.below(200_000));
-          yield* protection.updateSlots(thread, () => slots.setRegion(region(0, 0)));
-          yield* protection.updateSlots(thread, () => slots.setRegion(region(0x100000 * update)));
+          yield* protection.update(thread, () => slots.setRegion(region(0, 0)));
+          yield* protection.update(thread, () => slots.setRegion(region(0x100000 * update)));
         }
         over = true;
       },
@@ -108,7 +108,7 @@ it('a section that outlives what it may use is noticed', () => {
       // SRCU is told that the reader has left, the reader goes on.
       protection.readUnlock(cpu, reader);
       reader.inside = true;
-      yield* protection.updateSlots(thread, () => {});
+      yield* protection.update(thread, () => {});
     },
   });
   expect(() => host.scheduler.run()).toThrow(/careless reader is freed/);

@@ -61,6 +61,17 @@ describe('experiments of the lab', () => {
     expect(stages.reduce((sum, { before }) => sum + before, 0)).toBe(total.before);
   });
 
+  it('show that irq_lock makes interrupts dearer the more devices raise them, and RCU does not', () => {
+    const raising = report('irq-routing').rows.filter(({ unit }) => unit === 'cycles');
+    const [first] = raising;
+    let dearest = first!.before;
+    for (const row of raising.slice(1)) {
+      expect(row.before, row.title).toBeGreaterThan(dearest);
+      expect(row.after, row.title).toBeLessThanOrEqual(first!.after!);
+      dearest = row.before;
+    }
+  });
+
   it('fill one table for each section', () => {
     const lines: string[] = [];
     writeSections([...remembered.values()], (line) => lines.push(line));

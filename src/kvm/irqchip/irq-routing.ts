@@ -1,6 +1,6 @@
 /** Which pins of the interrupt controllers a global system interrupt is wired to (virt/kvm/irq_comm.c). */
 
-import type { InterruptMessage } from '../../devices/interrupt-message.js';
+import { DELIVERY_MODE, type InterruptMessage, SHORTHAND } from '../../devices/interrupt-message.js';
 import type { HostThread, ThreadRequest } from '../../host/host-thread.js';
 import { HostInvariantError } from '../../host/user-mode.js';
 import type { IrqRoutingProtection } from './irq-routing-protection.js';
@@ -9,6 +9,21 @@ import type { IrqRoutingProtection } from './irq-routing-protection.js';
 export type IrqRoute =
   | { readonly gsi: number; readonly chip: 'PIC' | 'IO-APIC'; readonly pin: number }
   | { readonly gsi: number; readonly chip: 'MSI'; readonly message: InterruptMessage };
+
+/** A GSI whose interrupts are fixed messages to one local APIC, as a queue of a device sends them. */
+export const messageRoute = (gsi: number, vector: number, apicId: number): IrqRoute => ({
+  gsi,
+  chip: 'MSI',
+  message: {
+    vector,
+    deliveryMode: DELIVERY_MODE.FIXED,
+    destination: apicId,
+    logicalDestination: false,
+    shorthand: SHORTHAND.NONE,
+    levelTriggered: false,
+    assert: true,
+  },
+});
 
 const PIC_PINS = 16;
 const IO_APIC_PINS = 24;

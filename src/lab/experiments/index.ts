@@ -6,6 +6,7 @@ import { DOORBELLS } from './doorbells.js';
 import { EMULATION } from './emulation.js';
 import { END_OF_INTERRUPT } from './end-of-interrupt.js';
 import { FPU_SWITCHING } from './fpu-switching.js';
+import { IRQ_ROUTING } from './irq-routing.js';
 import { LATER } from './later.js';
 import { LIGHT_EXITS } from './light-exits.js';
 import { MEMORY_REGIONS } from './memory-regions.js';
@@ -19,6 +20,7 @@ export const EXPERIMENTS: readonly Experiment[] = [
   ...LIGHT_EXITS,
   ...END_OF_INTERRUPT,
   ...SCALING,
+  ...IRQ_ROUTING,
   ...MEMORY_REGIONS,
   ...MEMORY_SLOTS,
   ...DEVICE_SEARCH,

@@ -7,6 +7,7 @@ import type { Era, Policies } from '../../kvm/policies.js';
 import type { ProcessorModel } from '../../machine/physical-machine.js';
 import type { Scenario, ScenarioMachine } from '../../machine/scenario/scenario.js';
 import type { Setup } from '../experiment.js';
+import type { TakeNote } from '../observation.js';
 
 export interface Machine {
   readonly era?: Era;
@@ -63,8 +64,8 @@ export interface LinuxOptions {
 export function likeLinux(setup: Setup, { msrs = 'zero', only }: LinuxOptions = {}): Setup {
   return {
     ...setup,
-    prepare: (scenario: Scenario) => {
-      setup.prepare?.(scenario);
+    prepare: (scenario: Scenario, note: TakeNote) => {
+      setup.prepare?.(scenario, note);
       for (const [number, vm] of scenario.vms.entries())
         if (only === undefined || only === number) enableSyscall(vm, msrs);
     },
