@@ -25,8 +25,9 @@ export const VECTOR = {
 /** Vectors that push an error code. */
 export const VECTORS_WITH_ERROR_CODE: ReadonlySet<number> = new Set([8, 10, 11, 12, 13, 14, 17]);
 
-/** Name of an exception as the manual prints it, `#PF`; other vectors give `vector N`. */
+/** Name of an exception or of NMI as the manual prints it, `#PF`; other vectors give `vector N`. */
 export function exceptionName(vector: number): string {
-  for (const [name, number] of Object.entries(VECTOR)) if (number === vector) return `#${name}`;
+  for (const [name, number] of Object.entries(VECTOR))
+    if (number === vector) return vector === VECTOR.NMI ? name : `#${name}`;
   return `vector ${vector}`;
 }

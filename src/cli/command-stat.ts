@@ -24,13 +24,13 @@ export function statCommand(): Command {
       .summary('run a guest and count its VM exits')
       .description(
         'Runs a guest and prints the table of `perf kvm stat report` with cycles beside it, then the cycles by ' +
-          'stage. What the guest prints goes to standard error.',
+          'stage; after Ctrl-C, those until then. What the guest prints goes to standard error.',
       ),
   )
     .option('-j, --json', 'print one JSON document', false)
     .addHelpText('after', '\nExample:\n  $ exitscope stat guest-programs/eoi-xapic.asm')
     .action(async (file: string, options: StatOptions) => {
-      const { reportEnd, runGuestFile } = await import('./run-guest.js');
+      const { InterruptedRun, reportEnd, runGuestFile } = await import('./run-guest.js');
       const sink = new StatisticsSink();
       const talk = serialAsTalk();
       try {
@@ -38,6 +38,10 @@ export function statCommand(): Command {
         if (options.json) printJson(sink, result);
         else printTables(sink, result);
         reportEnd(result, options);
+      } catch (error) {
+        // As of perf: Ctrl-C ends the counting, not the report.
+        if (error instanceof InterruptedRun && !options.json) printTables(sink, error.result);
+        throw error;
       } finally {
         talk.end();
       }

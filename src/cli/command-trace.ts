@@ -47,6 +47,10 @@ export function traceCommand(): Command {
     .action(trace);
 }
 
+/** The second of two is shown: the first one finds caches cold. */
+const NO_TIMELINE =
+  'There is no timeline: no OUT of this guest was executed twice and handled in user space both times.';
+
 async function trace(file: string, options: TraceOptions): Promise<void> {
   const { reportEnd, runGuestFile } = await import('./run-guest.js');
   const { describeInstruction } = await import('../machine/describe-instruction.js');
@@ -68,7 +72,7 @@ async function trace(file: string, options: TraceOptions): Promise<void> {
   }
   if (!options.timeline) return;
   output.line('');
-  if (!timeline.report(output.line, palette)) output.line('No port write was handled in user space twice.');
+  if (!timeline.report(output.line, palette)) output.line(NO_TIMELINE);
 }
 
 /** Writes the heading above the first line, if there is one. */

@@ -20,6 +20,17 @@ const LARGEST_SLICE = 1 << 18;
 /** A guest that exits all the time is looked at as often as one that computes. */
 const CYCLES_PER_INSTRUCTION = 1000;
 
+/** Ctrl-C, and what had happened until then. */
+export class InterruptedRun extends CommandError {
+  readonly result: RunResult;
+
+  constructor(result: RunResult) {
+    const place = `at RIP 0x${result.rip.toString(16)} after ${result.instructions} instructions`;
+    super(EXIT.INTERRUPTED, `interrupted ${place}`);
+    this.result = result;
+  }
+}
+
 export interface Observers {
   readonly trace?: TraceSink;
   readonly serialOutput: (byte: number) => void;
@@ -69,11 +80,7 @@ async function runInSlices(
       if (result.end.reason !== 'limit' || executed >= maxInstructions) return result;
       output.flush();
       await new Promise(setImmediate);
-      if (interrupted)
-        throw new CommandError(
-          EXIT.INTERRUPTED,
-          `interrupted at RIP 0x${result.rip.toString(16)} after ${result.instructions} instructions`,
-        );
+      if (interrupted) throw new InterruptedRun(result);
       slice = Math.min(slice * 2, LARGEST_SLICE);
     }
   } finally {

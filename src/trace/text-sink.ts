@@ -1,5 +1,11 @@
 /** One line of text for each exit, with its stages on request. */
 
+import { exceptionName, VECTOR } from '../architecture/vectors.js';
+import { EXIT_REASON } from '../architecture/vmx/exit-reasons.js';
+import {
+  INTERRUPTION_INFORMATION,
+  interruptionVector,
+} from '../architecture/vmx/interruption-information.js';
 import type { ExitRecord, InjectionRecord, StageRecord, TraceSink } from './events.js';
 import {
   column,
@@ -19,7 +25,7 @@ export interface TextSinkOptions {
   readonly palette?: Palette;
 }
 
-const WIDTH = { time: 13, rip: 12, instruction: 32, reason: 18, weight: 5, cycles: 8 } as const;
+const WIDTH = { time: 13, rip: 12, instruction: 32, reason: 19, weight: 5, cycles: 8 } as const;
 
 /** The heading that belongs to the lines of `textSink`. */
 export function textHeading(): string {
@@ -58,12 +64,16 @@ export function textSink(options: TextSinkOptions): TraceSink {
 
 function injectionLine({ time, kind, vector, errorCode }: InjectionRecord): string {
   const error = errorCode === undefined ? '' : `, error code ${hexadecimal(errorCode)}`;
-  return `${grouped(time).padStart(WIDTH.time)}  inject ${kind}, vector ${vector}${error}`;
+  const what =
+    kind === 'interrupt'
+      ? `interrupt, vector ${vector}`
+      : exceptionName(kind === 'nmi' ? VECTOR.NMI : vector);
+  return `${grouped(time).padStart(WIDTH.time)}  inject ${what}${error}`;
 }
 
 function exitLine(record: ExitRecord, instruction: string, palette: Palette): string {
   const mark = record.weight === 'heavy' ? palette.heavy : palette.light;
-  const done = record.actions.length === 0 ? '' : palette.quiet(` → ${record.actions.join(', ')}`);
+  const done = record.actions.length === 0 ? '' : palette.quiet(`→ ${record.actions.join(', ')}`);
   return [
     palette.quiet(grouped(record.time).padStart(WIDTH.time)),
     column(hexadecimal(record.rip), WIDTH.rip),
@@ -71,8 +81,29 @@ function exitLine(record: ExitRecord, instruction: string, palette: Palette): st
     palette.strong(column(record.reasonName, WIDTH.reason)),
     mark(column(record.weight, WIDTH.weight)),
     mark(grouped(record.cycles).padStart(WIDTH.cycles)),
-    record.description + done,
-  ].join('  ');
+    [descriptionOf(record), done].filter((text) => text !== '').join(' '),
+  ]
+    .join('  ')
+    .trimEnd();
+}
+
+/** What the record says in words, with what it says in numbers: which exception, which address. */
+function descriptionOf({
+  reason,
+  description,
+  interruptionInformation,
+  interruptionErrorCode,
+  guestPhysicalAddress,
+}: ExitRecord): string {
+  if (reason === EXIT_REASON.EXCEPTION_NMI) {
+    const name = exceptionName(interruptionVector(interruptionInformation));
+    const hasErrorCode = (interruptionInformation & INTERRUPTION_INFORMATION.ERROR_CODE) !== 0;
+    const error = hasErrorCode ? `, error code ${hexadecimal(interruptionErrorCode)}` : '';
+    return name + error + (description === '' ? '' : `, ${description}`);
+  }
+  return guestPhysicalAddress === undefined
+    ? description
+    : [`at ${hexadecimal(guestPhysicalAddress)}`, description].filter((text) => text !== '').join(': ');
 }
 
 /** One line per stage: cycles, name, and which operations they are. */

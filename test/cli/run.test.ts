@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { describe, expect, it } from 'vitest';
-import { EXITSCOPE, exitscope, exitscopeWith } from '../support/command-line.js';
+import { type CommandResult, EXITSCOPE, exitscope, exitscopeWith } from '../support/command-line.js';
 import { inTemporaryFolder } from '../support/tools.js';
 
 /** Runs guest code given as source. */
@@ -128,42 +128,53 @@ describe('exitscope run', () => {
   });
 
   it('ends with 130 at Ctrl-C', async () => {
-    const code = await endlessGuest(['run'], (child) =>
+    const { code } = await endlessGuest(['run'], (child) =>
       child.stdout.once('data', () => child.kill('SIGINT')),
     );
     expect(code).toBe(130);
   });
 
+  it('counts until Ctrl-C', async () => {
+    const { code, output, talk } = await endlessGuest(['stat'], (child) =>
+      child.stderr.once('data', () => child.kill('SIGINT')),
+    );
+    expect(code).toBe(130);
+    expect(output).toMatch(/ IO_INSTRUCTION +\d+ .*\n(.*\n)*[\d,]+ cycles: /);
+    expect(talk).toMatch(/\nexitscope: interrupted at RIP 0x[0-9a-f]+ after \d+ instructions\n$/);
+  });
+
   it('ends when the reader of its output goes away', async () => {
-    const code = await endlessGuest(['trace'], (child) =>
+    const { code } = await endlessGuest(['trace'], (child) =>
       child.stdout.once('data', () => child.stdout.destroy()),
     );
     expect(code).toBe(141);
   });
 });
 
-/** A guest that prints for ever; resolves with the exit code once `disturb` has had its effect. */
+/** A guest that prints lines for ever; resolves with what came of it once `disturb` has had its effect. */
 async function endlessGuest(
   command: string[],
   disturb: (child: ChildProcessByStdio<null, Readable, Readable>) => void,
-): Promise<number | null> {
+): Promise<CommandResult> {
   const folder = mkdtempSync(join(tmpdir(), 'exitscope-'));
   try {
     const path = join(folder, 'guest.asm');
-    writeFileSync(path, 'bits 64\norg 0x100000\nmov al, 46\nmov dx, 0x3f8\nnext: out dx, al\njmp next\n');
+    const loop = "next: out dx, al\nxor al, '.' ^ 10\njmp next\n";
+    writeFileSync(path, `bits 64\norg 0x100000\nmov al, '.'\nmov dx, 0x3f8\n${loop}`);
     const child = spawn(process.execPath, [EXITSCOPE, ...command, path], {
       stdio: ['ignore', 'pipe', 'pipe'],
     });
-    child.stderr.resume();
-    child.stdout.resume();
-    disturb(child);
-    let stack = '';
-    child.stderr.on('data', (data) => {
-      stack += data;
+    let [output, talk] = ['', ''];
+    child.stdout.on('data', (data) => {
+      output += data;
     });
+    child.stderr.on('data', (data) => {
+      talk += data;
+    });
+    disturb(child);
     const code = await new Promise<number | null>((resolve) => child.on('close', resolve));
-    expect(stack).not.toContain('    at ');
-    return code;
+    expect(talk).not.toContain('    at ');
+    return { code, output, talk };
   } finally {
     rmSync(folder, { recursive: true });
   }

@@ -8,7 +8,7 @@ describe('text sink', () => {
     const lines: string[] = [];
     textSink({ write: (line) => lines.push(line), describeInstruction }).vmExit?.(exitRecord());
     expect(lines).toEqual([
-      '    1,234,567  0x100013      out 0x80,al                       IO_INSTRUCTION      heavy    10,000  ' +
+      '    1,234,567  0x100013      out 0x80,al                       IO_INSTRUCTION       heavy    10,000  ' +
         'OUT 1 byte to port 0x80 → handled in user space: POST port',
     ]);
   });
@@ -41,6 +41,34 @@ describe('text sink', () => {
     expect(lines[0]).toContain('mov qword [rax + rcx * 8 + 0x12…  IO_INSTRUCTION');
   });
 
+  it.each([
+    ['#NM', { interruptionInformation: 0x80000307 }],
+    [
+      '#PF, error code 0x2, 0x1000',
+      { interruptionInformation: 0x80000b0e, interruptionErrorCode: 2, description: '0x1000' },
+    ],
+    ['NMI', { interruptionInformation: 0x80000202 }],
+  ])('names the exception %s', (words, fields) => {
+    const lines: string[] = [];
+    const record = exitRecord({
+      reason: 0,
+      reasonName: 'EXCEPTION_NMI',
+      description: '',
+      actions: [],
+      ...fields,
+    });
+    textSink({ write: (line) => lines.push(line), describeInstruction }).vmExit?.(record);
+    expect(lines[0]).toMatch(new RegExp(`  ${words}$`));
+  });
+
+  it('says which address an EPT violation is about', () => {
+    const lines: string[] = [];
+    const description = 'write, not present';
+    const record = exitRecord({ description, actions: ['page mapped'], guestPhysicalAddress: 0x200000 });
+    textSink({ write: (line) => lines.push(line), describeInstruction }).vmExit?.(record);
+    expect(lines[0]).toMatch(/ {2}at 0x200000: write, not present → page mapped$/);
+  });
+
   it('writes what was injected below the exit during which it happened', () => {
     const lines: string[] = [];
     const sink = textSink({ write: (line) => lines.push(line), describeInstruction });
@@ -48,7 +76,7 @@ describe('text sink', () => {
     sink.injection?.({ vcpu: 0, time: 1900, kind: 'interrupt', vector: 64, errorCode: undefined });
     expect(lines).toEqual([]);
     sink.vmExit?.(exitRecord({ time: 1000 }));
-    expect(lines[0]).toBe('          900  inject exception, vector 13, error code 0x0');
+    expect(lines[0]).toBe('          900  inject #GP, error code 0x0');
     expect(lines[1]).toContain('IO_INSTRUCTION');
     expect(lines[2]).toBe('        1,900  inject interrupt, vector 64');
   });

@@ -159,6 +159,7 @@ describe('exit qualifications', () => {
     [EXIT_REASON.APIC_ACCESS, 0x10b0n, 'write offset 0xb0 (EOI)'],
     [EXIT_REASON.APIC_ACCESS, 0xf000n, 'physical access by an instruction'],
     [EXIT_REASON.EPT_VIOLATION, 0x182n, 'write, not present'],
+    [EXIT_REASON.EXTERNAL_INTERRUPT, 0n, 'an interrupt for the host'],
     [EXIT_REASON.TASK_SWITCH, 0x40000028n, 'to TSS selector 0x28 by IRET'],
     [EXIT_REASON.INVLPG, 0xffff800000001000n, 'linear address 0xffff800000001000'],
     [0x80000021, 4n, 'invalid VMCS link pointer'],

@@ -1,4 +1,4 @@
-/** The exit qualification in words, by exit reason. */
+/** What a VM exit is about, in words. */
 
 import {
   describeApicAccessQualification,
@@ -18,8 +18,18 @@ const INVALID_STATE_TEXT: ReadonlyMap<bigint, string> = new Map([
   [4n, 'invalid VMCS link pointer'],
 ]);
 
+/** Reasons that have no qualification, and whose names say less than the manual. */
+const EVENT_TEXT: ReadonlyMap<number, string> = new Map([
+  [EXIT_REASON.EXTERNAL_INTERRUPT, 'an interrupt for the host'],
+  [EXIT_REASON.TRIPLE_FAULT, 'a fault while a double fault was delivered'],
+  [EXIT_REASON.INTERRUPT_WINDOW, 'the guest can take an interrupt now'],
+  [EXIT_REASON.NMI_WINDOW, 'the guest can take an NMI now'],
+  [EXIT_REASON.TPR_BELOW_THRESHOLD, 'the guest lowered its task priority below a pending interrupt'],
+  [EXIT_REASON.PREEMPTION_TIMER, 'the time is up'],
+]);
+
 /**
- * Words for the qualification of a VM exit; empty where the reason has none.
+ * Words for the qualification of a VM exit, or for a reason that has none; empty where the instruction says it all.
  * @param reason value of the exit-reason field
  */
 export function describeExitQualification(reason: number, qualification: bigint): string {
@@ -50,6 +60,6 @@ export function describeExitQualification(reason: number, qualification: bigint)
     case EXIT_REASON.EXCEPTION_NMI:
       return qualification === 0n ? '' : `0x${qualification.toString(16)}`;
     default:
-      return '';
+      return EVENT_TEXT.get(reason & 0xffff) ?? '';
   }
 }
