@@ -2,7 +2,7 @@
 
 import { describe, expect, it } from 'vitest';
 import { ERAS, type Era, type ExitRecord, type Policies } from '../../src/index.js';
-import { type EndOfInterrupt, runInterruptGuest } from './irqchip/interrupt-guest.js';
+import { countingHandler, type EndOfInterrupt, runInterruptGuest } from './irqchip/interrupt-guest.js';
 
 /** Sends itself interrupts by physical destination, by shorthand and by logical destination. */
 const SELF = `
@@ -31,15 +31,7 @@ const SELF = `
         wrmsr
         nop
         finish_with bl
-ping:   push    rax
-        push    rcx
-        push    rdx
-        inc     ebx
-        end_interrupt
-        pop     rdx
-        pop     rcx
-        pop     rax
-        iretq`;
+${countingHandler('ping')}`;
 
 const run = (policies: Partial<Policies>, era?: Era, end: EndOfInterrupt = 'x2APIC') =>
   runInterruptGuest(SELF, { end, policies, ...(era === undefined ? {} : { era }) });

@@ -3,7 +3,7 @@
 import { describe, expect, it } from 'vitest';
 import type { Policies } from '../../src/index.js';
 import { HaltPolling } from '../../src/kvm/halt-polling.js';
-import { type InterruptRun, runInterruptGuest } from './irqchip/interrupt-guest.js';
+import { countingHandler, type InterruptRun, runInterruptGuest } from './irqchip/interrupt-guest.js';
 
 const CLOCK = 2_600_000_000;
 
@@ -22,15 +22,7 @@ const naps = (nanoseconds: number): string => `
         cmp     ebx, 12
         jb      .next
         finish_with bl
-tick:   push    rax
-        push    rcx
-        push    rdx
-        inc     ebx
-        end_interrupt
-        pop     rdx
-        pop     rcx
-        pop     rax
-        iretq`;
+${countingHandler('tick')}`;
 
 function run(haltPolling: Policies['haltPolling'], nanoseconds: number): InterruptRun {
   const result = runInterruptGuest(naps(nanoseconds), { end: 'x2APIC', policies: { haltPolling } });

@@ -7,6 +7,7 @@ import { updateMemoryRegion } from '../../src/kvm/memory-region-update.js';
 import { type MemoryRegion, MemoryRegionError } from '../../src/kvm/memory-slots.js';
 import type { Policies } from '../../src/kvm/policies.js';
 import { guestPhysical, hostPhysical } from '../../src/memory/addresses.js';
+import { drawThroughWindow } from '../support/vga-drawing.js';
 import { Charges } from './emulator/guest.js';
 import { createKvmMachine, type KvmMachine } from './kvm-machine.js';
 
@@ -69,36 +70,7 @@ function machineWithVga(code: string, policies: Partial<Policies> = {}): KvmMach
   return machine;
 }
 
-/** Writes a byte through the mapped window, looks at it through plane 1, writes plane 1, looks again; 50 times. */
-const TEXT = `
-    mov edi, 0xa0000
-    mov ebx, 50
-    xor r8d, r8d
-  .next:
-    mov dx, 0x3c4
-    mov ax, 0x0804
-    out dx, ax
-    mov [rdi + 1], bl
-    mov ax, 0x0004
-    out dx, ax
-    mov ax, 0x0202
-    out dx, ax
-    mov dx, 0x3ce
-    mov ax, 0x0104
-    out dx, ax
-    movzx ecx, byte [rdi]
-    add r8d, ecx
-    inc cl
-    mov [rdi], cl
-    mov dx, 0x3c4
-    mov ax, 0x0804
-    out dx, ax
-    movzx ecx, byte [rdi + 1]
-    add r8d, ecx
-    mov ax, 0x0004
-    out dx, ax
-    dec ebx
-    jnz .next
+const TEXT = `${drawThroughWindow(50)}
     hlt`;
 
 describe('memory regions at run time', () => {

@@ -22,7 +22,8 @@ const FAULT = { PROTECTION: 1, WRITE: 2, USER: 4, RESERVED: 8, FETCH: 16 } as co
 /** Width of physical addresses: 40 bits, as CPUID reports it. */
 const RESERVED_HIGH = 0x000fff00;
 
-export type GuestAccess = 'read' | 'write' | 'fetch';
+/** `peek` is that of an observer: it needs no rights and leaves no trace in accessed bits. */
+export type GuestAccess = 'read' | 'write' | 'fetch' | 'peek';
 
 /** Control registers that the walk depends on. */
 export interface PagingState {
@@ -131,7 +132,8 @@ export class GuestPageWalker {
           (access === 'fetch' && !executable);
         if (refused) return new PageWalkFault(faultBase | FAULT.PROTECTION);
       }
-      const marks = isPdpte ? 0 : ENTRY.ACCESSED | (leaf && access === 'write' ? ENTRY.DIRTY : 0);
+      const marks =
+        isPdpte || access === 'peek' ? 0 : ENTRY.ACCESSED | (leaf && access === 'write' ? ENTRY.DIRTY : 0);
       if ((low & marks) !== marks) this.memory.write32(entryAddress, (low | marks) >>> 0);
 
       if (!leaf) {

@@ -2,7 +2,13 @@
 
 import { describe, expect, it } from 'vitest';
 import type { Policies, VmOptions } from '../../../src/index.js';
-import { type EndOfInterrupt, type InterruptRun, runInterruptGuest } from './interrupt-guest.js';
+import {
+  countingHandler,
+  type EndOfInterrupt,
+  type InterruptRun,
+  runInterruptGuest,
+  SERIAL_THROUGH_IO_APIC,
+} from './interrupt-guest.js';
 
 type Alternative = Policies['apicVirtualisation'];
 const ALTERNATIVES: readonly Alternative[] = [
@@ -143,15 +149,7 @@ const ticks = `
         jb      .wait
         cli
         finish_with bl
-tick:   push    rax
-        push    rcx
-        push    rdx
-        inc     ebx
-        end_interrupt
-        pop     rdx
-        pop     rcx
-        pop     rax
-        iretq`;
+${countingHandler('tick')}`;
 
 describe('a policy that the processor can not follow', () => {
   it('is refused', () => {
@@ -192,43 +190,7 @@ describe.each(['xAPIC', 'x2APIC'] as const)('%s', (end) => {
 
 describe('a level-triggered interrupt', () => {
   it.each(ALTERNATIVES)('has its end announced to the I/O APIC (%s)', (alternative) => {
-    const one = run(
-      `
-        set_gate 0x44, serial
-        load_idt
-        begin
-        mov     al, 0xff                ; the 8259s stay out of it
-        out     0x21, al
-        out     0xa1, al
-        mov     esi, 0xfec00000
-        mov     dword [rsi], 0x10 + 2 * 4
-        mov     dword [rsi + 0x10], 0x8044
-        xor     ebx, ebx
-        mov     edx, 0x3fc
-        mov     al, 8
-        out     dx, al
-        mov     edx, 0x3f9
-        mov     al, 2
-        out     dx, al
-.wait:  sti
-        hlt
-        cli
-        cmp     ebx, 4
-        jb      .wait
-        finish_with bl
-serial: inc     ebx
-        mov     edx, 0x3fa
-        in      al, dx
-        mov     edx, 0x3f8
-        mov     al, 'x'
-        cmp     ebx, 4
-        je      .last
-        out     dx, al
-.last:  end_interrupt
-        iretq`,
-      alternative,
-      'x2APIC',
-    );
+    const one = run(SERIAL_THROUGH_IO_APIC, alternative, 'x2APIC');
     expect(one.output).toBe('xxx');
     expect(one.result.end).toEqual({ reason: 'guest-exit', exitCode: 9 });
     expect(one.count('EOI_INDUCED')).toBe(

@@ -1,7 +1,7 @@
 /** Ends of interrupt: the same guest results, and the exits and cycles that each way takes. */
 
 import { describe, expect, it } from 'vitest';
-import { runInterruptGuest } from './interrupt-guest.js';
+import { runInterruptGuest, SERIAL_THROUGH_IO_APIC } from './interrupt-guest.js';
 
 /** 20 timer interrupts in a guest that computes, periodic or one-shot. */
 const ticks = (mode: 'periodic' | 'one-shot'): string => `
@@ -131,39 +131,10 @@ inner:  shl     ebx, 8
   });
 
   it('is not offered for a level-triggered interrupt: the I/O APIC must hear of its end', () => {
-    const { result, output } = runInterruptGuest(
-      `
-        set_gate 0x44, serial
-        load_idt
-        begin
-        mov     esi, 0xfec00000
-        mov     dword [rsi], 0x10 + 2 * 4
-        mov     dword [rsi + 0x10], 0x8044
-        xor     ebx, ebx
-        mov     edx, 0x3fc
-        mov     al, 8
-        out     dx, al
-        mov     edx, 0x3f9
-        mov     al, 2
-        out     dx, al
-.wait:  sti
-        hlt
-        cli
-        cmp     ebx, 4
-        jb      .wait
-        finish_with bl
-serial: inc     ebx
-        mov     edx, 0x3fa
-        in      al, dx
-        mov     edx, 0x3f8
-        mov     al, 'x'
-        cmp     ebx, 4
-        je      .last
-        out     dx, al
-.last:  end_interrupt
-        iretq`,
-      { end: 'PV EOI', policies: { pvEoi: 'on' } },
-    );
+    const { result, output } = runInterruptGuest(SERIAL_THROUGH_IO_APIC, {
+      end: 'PV EOI',
+      policies: { pvEoi: 'on' },
+    });
     expect(output).toBe('xxx');
     expect(result.end).toEqual({ reason: 'guest-exit', exitCode: 9 });
   });

@@ -50,6 +50,15 @@ describe('4.5 4-Level Paging', () => {
     expect(bits()).toEqual([0x20n, 0x20n, 0x20n, 0x60n]);
   });
 
+  it('lets an observer look without rights and without a trace', () => {
+    const guest = new TestGuest();
+    guest.map(LINEAR, 0x7000, 1, 1n | NX);
+    const before = Buffer.from(guest.ram(0, 0x200000));
+    expect(walk(guest, LINEAR + 5n, 'peek')).toBe(0x7005);
+    expect(before.equals(guest.ram(0, 0x200000))).toBe(true);
+    expect(walk(guest, LINEAR + 0x1000n, 'peek')).toEqual({ errorCode: 0 });
+  });
+
   it.each([4, 3, 2, 1])('faults on a reserved address bit at level %d', (level) => {
     const guest = new TestGuest();
     guest.map(LINEAR, 0x7000);

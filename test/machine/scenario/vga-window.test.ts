@@ -4,6 +4,7 @@ import { describe, expect, it } from 'vitest';
 import type { Policies } from '../../../src/kvm/policies.js';
 import { createScenario } from '../../../src/machine/scenario/scenario.js';
 import { guestPhysical } from '../../../src/memory/addresses.js';
+import { drawThroughWindow } from '../../support/vga-drawing.js';
 import { guest, START_OTHERS } from './guests.js';
 
 const FLAG = 0x20_0000;
@@ -16,34 +17,7 @@ const PAGES = 0x30_0000;
 /** The boot processor writes through the mapped window and looks at the planes; the other one checks its pages. */
 const guestCode = (rounds: number): string => `
 ${START_OTHERS}
-    mov edi, 0xa0000
-    mov ebx, ${rounds}
-    xor r8d, r8d
-next:
-    mov dx, 0x3c4
-    mov ax, 0x0804
-    out dx, ax
-    mov [rdi + 1], bl
-    mov ax, 0x0004
-    out dx, ax
-    mov ax, 0x0202
-    out dx, ax
-    mov dx, 0x3ce
-    mov ax, 0x0104
-    out dx, ax
-    movzx ecx, byte [rdi]
-    add r8d, ecx
-    inc cl
-    mov [rdi], cl
-    mov dx, 0x3c4
-    mov ax, 0x0804
-    out dx, ax
-    movzx ecx, byte [rdi + 1]
-    add r8d, ecx
-    mov ax, 0x0004
-    out dx, ax
-    dec ebx
-    jnz next
+${drawThroughWindow(rounds)}
     mov dword [abs ${FLAG}], 1
 wait:
     cmp dword [abs ${FLAG}], 2
