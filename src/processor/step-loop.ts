@@ -11,18 +11,30 @@ import { BlockSource, type CodeOwner } from './engine/block-source.js';
 import type { Block } from './engine/code-cache.js';
 import type { Engine } from './engine/engine.js';
 import { EXIT, RECORD } from './engine/records.js';
-import { UnimplementedFeatureError, UnimplementedInstructionError } from './errors.js';
-import { DELIVERY, type Delivery, deliverInterrupt, raiseFault } from './events/delivery.js';
+import { takeBoundaryEvent } from './events/boundary.js';
+import { DELIVERY, type Delivery, raiseFault } from './events/delivery.js';
 import { DR6 } from './events/event.js';
-import type { InstructionObserver, RunLimits, Stop, StopKind } from './run.js';
+import type { InstructionObserver, RunLimits, Stop } from './run.js';
 import { STATE } from './state/layout.js';
+import { unimplementedInstruction } from './unimplemented-instruction.js';
 
-const STOPS: Readonly<Record<StopKind, Stop>> = {
-  budget: { kind: 'budget' },
-  'vm-exit': { kind: 'vm-exit' },
-  halt: { kind: 'halt' },
-  shutdown: { kind: 'shutdown' },
-};
+const BUDGET: Stop = { kind: 'budget' };
+const VM_EXIT: Stop = { kind: 'vm-exit' };
+const HALT: Stop = { kind: 'halt' };
+const SHUTDOWN: Stop = { kind: 'shutdown' };
+
+/** Indices in `ProcessorState.words`. */
+const WORD = {
+  INSTRUCTIONS_LEFT: STATE.BUDGET >> 2,
+  CYCLES_LEFT: (STATE.BUDGET >> 2) + 1,
+  RIP_LOW: STATE.RIP >> 2,
+  RIP_HIGH: (STATE.RIP >> 2) + 1,
+  RFLAGS_OTHER: STATE.RFLAGS_OTHER >> 2,
+  EXIT_REASON: STATE.EXIT_REASON >> 2,
+  EXIT_RECORD: STATE.EXIT_RECORD >> 2,
+  FAULT_VECTOR: STATE.FAULT_VECTOR >> 2,
+  FAULT_ERROR_CODE: STATE.FAULT_ERROR_CODE >> 2,
+} as const;
 
 /** What the loop needs of its processor beyond `ProcessorCore`. */
 export interface LoopOwner extends ProcessorCore {
@@ -45,11 +57,10 @@ export class StepLoop {
   private readonly owner: LoopOwner;
   private readonly engine: Engine;
   private readonly source: BlockSource;
-  private readonly view: DataView;
+  /** The processor's block. */
+  private readonly words: Int32Array;
   private cycles = 0;
   private instructions = 0;
-  /** A branch whose link is to be set when its target's block is found. */
-  private unlinked: { record: number; field: number; rip: bigint; generation: number } | undefined;
   /** The last run ended for lack of budget for a whole block. */
   private stepNext = false;
   private lastCompleted = false;
@@ -60,57 +71,33 @@ export class StepLoop {
     this.owner = owner;
     this.engine = engine;
     this.source = new BlockSource(engine, owner);
-    this.view = owner.state.view;
+    this.words = owner.state.words;
   }
 
   /** Executes until a limit is reached or something needs the caller. */
   run(limits: RunLimits): Stop {
+    const { owner } = this;
     this.cycles = Math.min(limits.cycles, MAXIMUM_SLICE);
     this.instructions = Math.min(limits.instructions, MAXIMUM_SLICE);
     this.stepNext = false;
-    return STOPS[this.runUntilStop()];
-  }
-
-  private runUntilStop(): StopKind {
-    const { owner } = this;
     for (;;) {
-      if (this.cycles <= 0 || this.instructions <= 0) return 'budget';
-      const interrupted = this.takeInterrupts();
+      if (this.cycles <= 0 || this.instructions <= 0) return BUDGET;
+      const delivery = takeBoundaryEvent(owner);
+      const interrupted = delivery === undefined ? undefined : this.afterDelivery(delivery);
       if (interrupted !== undefined) return interrupted;
-      if (owner.halted) return 'halt';
+      if (owner.halted) return HALT;
       const single =
         this.stepNext ||
         owner.observer !== null ||
         owner.interruptShadow !== 'none' ||
-        (owner.state.read32(STATE.RFLAGS_OTHER) & (RFLAGS.TF | RFLAGS.RF)) !== 0;
-      const stop = single ? this.step() : this.runBlocks(false);
+        (this.words[WORD.RFLAGS_OTHER]! & (RFLAGS.TF | RFLAGS.RF)) !== 0;
+      const stop = single ? this.step() : this.runBlocks();
       if (stop !== undefined) return stop;
     }
   }
 
-  /** Interrupts are taken between instructions, when nothing blocks them (SDM Vol. 3A, 6.8). */
-  private takeInterrupts(): StopKind | undefined {
-    const { owner } = this;
-    const { intercepts } = owner;
-    if (intercepts?.apicWritePending && intercepts.completeApicWrite!()) return 'vm-exit';
-    if (owner.timeStampCounter >= (intercepts?.preemptionDeadline ?? Number.POSITIVE_INFINITY))
-      if (intercepts!.preemptionTimer!()) return 'vm-exit';
-    if (owner.interruptShadow !== 'none') return undefined;
-    if (intercepts?.nmiWindowExiting && !owner.nmiBlocked && intercepts.nmiWindow()) return 'vm-exit';
-    const enabled = owner.state.interruptsEnabled;
-    if (intercepts?.interruptWindowExiting && enabled && intercepts.interruptWindow()) return 'vm-exit';
-    if (intercepts?.virtualInterruptPending && enabled)
-      return this.afterDelivery(deliverInterrupt(owner, intercepts.takeVirtualInterrupt!()));
-    if (!owner.interrupts.pending()) return undefined;
-    // What does not exit is the notification of posted interrupts: it may have brought a virtual interrupt.
-    if (intercepts?.externalInterruptExiting)
-      return intercepts.externalInterrupt(owner.interrupts) ? 'vm-exit' : this.takeInterrupts();
-    if (!enabled) return undefined;
-    return this.afterDelivery(deliverInterrupt(owner, owner.interrupts.acknowledge()));
-  }
-
   /** One instruction, with everything that has to be looked at around a single one. */
-  private step(): StopKind | undefined {
+  private step(): Stop | undefined {
     const { owner } = this;
     const { shadowSettings } = owner;
     const shadowed = owner.interruptShadow !== 'none';
@@ -118,7 +105,7 @@ export class StepLoop {
     const flags = state.read32(STATE.RFLAGS_OTHER);
     observer?.before();
     this.lastSystem = '';
-    const stop = this.runBlocks(true);
+    const stop = this.runSingle();
     observer?.after(this.lastCompleted);
     const freshShadow = owner.shadowSettings !== shadowSettings;
     if (shadowed && !freshShadow) owner.interruptShadow = 'none';
@@ -132,164 +119,140 @@ export class StepLoop {
     return stop;
   }
 
-  /** Enters generated code once. `single`: for one instruction only. */
-  private runBlocks(single: boolean): StopKind | undefined {
-    const { owner, view } = this;
-    this.lastCompleted = false;
-    let record = single ? 0 : this.source.cachedRecord();
+  /** Enters generated code once, for as long as it goes. */
+  private runBlocks(): Stop | undefined {
+    let record = this.source.cachedRecord();
     if (record === 0) {
       try {
-        const block = this.source.find(single);
-        record = block.record;
-        this.link(block);
-        if (single) this.payExactly(block);
+        record = this.source.find(false).record;
       } catch (problem) {
+        this.lastCompleted = false;
         return this.deliver(problem);
       }
-    } else if (this.unlinked !== undefined) this.link(this.engine.cache.blockOf(record));
-    if (!single) {
-      view.setInt32(STATE.BUDGET, this.instructions, true);
-      view.setInt32(STATE.BUDGET + 4, this.cyclesToLookAgain(), true);
     }
-    const instructions = view.getInt32(STATE.BUDGET, true);
-    const cycles = view.getInt32(STATE.BUDGET + 4, true);
-    this.engine.handlers.enter(record, owner.state.address);
+    // Up to the end of the run or of the VMX-preemption timer.
+    const { owner, cycles } = this;
+    const deadline = owner.intercepts?.preemptionDeadline;
+    const untilDeadline =
+      deadline === undefined ? cycles : Math.min(cycles, deadline - owner.timeStampCounter);
+    return this.enter(record, this.instructions, untilDeadline | 0, false);
+  }
+
+  /** Enters generated code for one instruction, with a budget for just that, so that none behind it is entered. */
+  private runSingle(): Stop | undefined {
+    let block: Block;
+    try {
+      block = this.source.find(true);
+    } catch (problem) {
+      this.lastCompleted = false;
+      return this.deliver(problem);
+    }
+    return this.enter(block.record, block.instructions.length, block.cyclesFrom[0]!, true);
+  }
+
+  private enter(first: number, instructions: number, cycles: number, single: boolean): Stop | undefined {
+    this.engine.handlers.enter(first, this.owner.state.address, instructions, cycles);
+    return this.afterExit(instructions, cycles, single);
+  }
+
+  /** Counts what generated code has used up of its budget, and acts on why it was left. */
+  private afterExit(instructions: number, cycles: number, single: boolean): Stop | undefined {
+    const { words, engine } = this;
+    const reason = words[WORD.EXIT_REASON]!;
+    const record = words[WORD.EXIT_RECORD]!;
+    const paidInstructions = instructions - words[WORD.INSTRUCTIONS_LEFT]!;
+    const paidCycles = cycles - words[WORD.CYCLES_LEFT]!;
+    this.lastCompleted = false;
+    if (reason > EXIT.COMPLETED) {
+      this.spend(paidInstructions, paidCycles);
+      this.afterBlock(reason, record, single);
+      return undefined;
+    }
+    const block = engine.cache.blockOf(record);
+    const position = engine.view.getUint8(record + RECORD.POSITION);
+    // What follows in the block, and the instruction itself unless it is done, is paid but has not run.
+    const reached = reason === EXIT.COMPLETED ? position + 1 : position;
     this.spend(
-      instructions - view.getInt32(STATE.BUDGET, true),
-      cycles - view.getInt32(STATE.BUDGET + 4, true),
+      paidInstructions - (block.instructions.length - reached),
+      paidCycles - (block.cyclesFrom[reached] as number),
     );
-    return this.afterExit(single);
-  }
-
-  /** Cycles that generated code may run for: up to the end of the run or of the VMX-preemption timer. */
-  private cyclesToLookAgain(): number {
-    const deadline = this.owner.intercepts?.preemptionDeadline;
-    return deadline === undefined
-      ? this.cycles
-      : Math.min(this.cycles, deadline - this.owner.timeStampCounter);
-  }
-
-  /** A budget for just this block, so that the one behind it is not entered. */
-  private payExactly(block: Block): void {
-    this.view.setInt32(STATE.BUDGET, block.instructions.length, true);
-    this.view.setInt32(STATE.BUDGET + 4, block.cyclesFrom[0]!, true);
+    if (reason === EXIT.COMPLETED) {
+      this.completed(record, undefined, single);
+      return undefined;
+    }
+    // A block lies within a page: the offset never carries into the upper half.
+    words[WORD.RIP_LOW] = block.ripLow + (block.offsets[position] as number);
+    words[WORD.RIP_HIGH] = block.ripHigh;
+    return reason === EXIT.SYSTEM
+      ? this.runSystemInstruction(block, position)
+      : this.afterUnfinished(reason, block.instructions[position]!);
   }
 
   private spend(instructions: number, cycles: number): void {
+    const { owner } = this;
     this.instructions -= instructions;
     this.cycles -= cycles;
-    this.owner.instructionsRetired += instructions;
-    this.owner.timeStampCounter += cycles;
+    owner.instructionsRetired += instructions;
+    owner.timeStampCounter += cycles;
   }
 
-  private afterExit(single: boolean): StopKind | undefined {
-    const { owner, view } = this;
-    const record = view.getInt32(STATE.EXIT_RECORD, true);
-    switch (view.getInt32(STATE.EXIT_REASON, true)) {
+  /** Generated code was left behind a block. */
+  private afterBlock(reason: number, record: number, single: boolean): void {
+    switch (reason) {
       case EXIT.BUDGET:
         // In single mode the one instruction is done and led to another block.
         this.lastCompleted = single;
         this.stepNext = !single;
-        return undefined;
+        return;
       case EXIT.LINK_TAKEN:
         this.completed(record, RECORD.LINK_TAKEN, single);
-        return undefined;
+        return;
       case EXIT.LINK_NEXT:
         this.completed(record, RECORD.LINK_NEXT, single);
-        return undefined;
+        return;
       case EXIT.LOOKUP:
         this.completed(record, undefined, single);
-        return undefined;
-      case EXIT.COMPLETED:
-        this.refund(record, 1);
-        this.completed(record, undefined, single);
-        return undefined;
+        return;
+      default:
+        throw unknownReason(reason);
+    }
+  }
+
+  /** Generated code was left by an instruction that has changed nothing; RIP is at it. */
+  private afterUnfinished(reason: number, instruction: Instruction): Stop | undefined {
+    const { owner, words } = this;
+    switch (reason) {
       case EXIT.AGAIN:
-        this.rewind(record);
         this.stepNext = false;
         return undefined;
       case EXIT.SIGNAL:
-        this.rewind(record);
         owner.abandonWrites();
-        return this.deliver(owner.takeSignal(), this.instructionAt(record).length);
+        return this.deliver(owner.takeSignal(), instruction.length);
       case EXIT.FAULT: {
-        this.rewind(record);
         owner.abandonWrites();
-        const errorCode = view.getInt32(STATE.FAULT_ERROR_CODE, true);
-        const vector = view.getInt32(STATE.FAULT_VECTOR, true);
+        const errorCode = words[WORD.FAULT_ERROR_CODE]!;
+        const vector = words[WORD.FAULT_VECTOR]!;
         return this.deliver(new GuestFault(vector, errorCode < 0 ? undefined : errorCode));
       }
-      case EXIT.SYSTEM:
-        this.rewind(record);
-        return this.runSystemInstruction(record);
       default:
-        throw new Error(
-          `generated code was left for unknown reason ${view.getInt32(STATE.EXIT_REASON, true)}`,
-        );
+        throw unknownReason(reason);
     }
   }
 
   private completed(record: number, field: number | undefined, single: boolean): void {
     this.lastCompleted = true;
     this.stepNext = false;
-    this.unlinked =
-      field === undefined || single
-        ? undefined
-        : { record, field, rip: this.owner.state.rip, generation: this.engine.cache.generation };
+    if (field === undefined || single) this.source.forgetBranch();
+    else this.source.awaitTarget(record, field);
   }
 
-  private link(block: Block): void {
-    const { unlinked } = this;
-    this.unlinked = undefined;
-    if (unlinked === undefined || block.single || block.secondPhysical >= 0) return;
-    if (unlinked.rip !== block.rip || unlinked.generation !== this.engine.cache.generation) return;
-    if (this.engine.cache.blockOf(unlinked.record).mode !== block.mode) return;
-    this.engine.cache.link(unlinked.record, unlinked.field, block);
-  }
-
-  /** Gives back what was paid for the instructions of the record's block from `skip` after the record's on. */
-  private refund(record: number, skip: number): void {
-    const block = this.engine.cache.blockOf(record);
-    const position = this.positionOf(record) + skip;
-    this.spend(position - block.instructions.length, -(block.cyclesFrom[position] as number));
-  }
-
-  private instructionAt(record: number): Instruction {
-    return this.engine.cache.blockOf(record).instructions[this.positionOf(record)] as Instruction;
-  }
-
-  private positionOf(record: number): number {
-    return this.engine.view.getUint8(record + RECORD.POSITION);
-  }
-
-  /** Puts the processor to the start of the record's instruction and gives back what follows. */
-  private rewind(record: number): void {
-    this.refund(record, 0);
-    const block = this.engine.cache.blockOf(record);
-    const { view } = this;
-    // A block lies within a page: the offset never carries into the upper half.
-    view.setInt32(STATE.RIP, block.ripLow + (block.offsets[this.positionOf(record)] as number), true);
-    view.setInt32(STATE.RIP + 4, block.ripHigh, true);
-  }
-
-  /** Puts RIP behind an instruction that starts at it. */
-  private advance(instruction: Instruction): void {
-    const { view } = this;
-    const next = view.getUint32(STATE.RIP, true) + instruction.length;
-    view.setUint32(STATE.RIP, next, true);
-    if (next > 0xffffffff && instruction.codeSize === 64)
-      view.setUint32(STATE.RIP + 4, view.getUint32(STATE.RIP + 4, true) + 1, true);
-  }
-
-  private runSystemInstruction(record: number): StopKind | undefined {
+  /** Runs the last instruction of a block in TypeScript; RIP is at it and nothing of it has been paid. */
+  private runSystemInstruction(block: Block, position: number): Stop | undefined {
     const { owner } = this;
-    const block = this.engine.cache.blockOf(record);
-    const position = block.instructions.length - 1;
     const instruction = block.instructions[position] as Instruction;
     const execute = block.system;
-    if (execute === undefined) throw this.unimplemented(instruction);
+    if (execute === undefined) throw unimplementedInstruction(owner, instruction);
     this.lastSystem = instruction.encoding.mnemonic;
-    const cycles = block.cyclesFrom[position] as number;
     let outcome: Outcome;
     try {
       outcome = execute(owner, instruction);
@@ -297,17 +260,18 @@ export class StepLoop {
       return this.deliver(problem, instruction.length);
     }
     this.stepNext = false;
+    const cycles = block.cyclesFrom[position] as number;
     switch (outcome) {
       case OUTCOME.EXITED:
-        return 'vm-exit';
+        return VM_EXIT;
       case OUTCOME.SHUTDOWN:
-        return 'shutdown';
+        return SHUTDOWN;
       case OUTCOME.AGAIN:
         this.spend(0, cycles);
         return undefined;
       case OUTCOME.NEXT:
       case OUTCOME.HALTED:
-        this.advance(instruction);
+        owner.state.advanceRip(instruction.length, instruction.codeSize === 64);
         break;
       case OUTCOME.JUMPED:
         break;
@@ -318,34 +282,25 @@ export class StepLoop {
     return undefined;
   }
 
-  private unimplemented(instruction: Instruction): Error {
-    const { state } = this.owner;
-    if (instruction.codeSize !== 64)
-      return new UnimplementedFeatureError(`${instruction.codeSize}-bit code`, state.rip);
-    const bytes = new Uint8Array(instruction.length);
-    for (let n = 0; n < bytes.length; n++) {
-      const physical = this.owner.translate(state.rip + BigInt(n), 'fetch');
-      bytes[n] = this.owner.memory.contains(physical, 1) ? this.owner.memory.read8(physical) : 0xff;
-    }
-    return new UnimplementedInstructionError(instruction.encoding.mnemonic, bytes, state.rip);
-  }
-
   /** Faults are delivered to the guest, VM exits completed; everything else is the host's error. */
-  private deliver(problem: unknown, instructionLength?: number): StopKind | undefined {
+  private deliver(problem: unknown, instructionLength?: number): Stop | undefined {
     this.stepNext = false;
     const { owner } = this;
     if (problem instanceof GuestFault) return this.afterDelivery(raiseFault(owner, problem));
     if (problem instanceof VmExitSignal && owner.intercepts !== null) {
       owner.intercepts.exit(problem, instructionLength);
-      return 'vm-exit';
+      return VM_EXIT;
     }
     throw problem;
   }
 
-  private afterDelivery(delivery: Delivery): StopKind | undefined {
-    if (delivery === DELIVERY.EXITED) return 'vm-exit';
-    if (delivery === DELIVERY.SHUTDOWN) return 'shutdown';
+  private afterDelivery(delivery: Delivery): Stop | undefined {
+    if (delivery === DELIVERY.EXITED) return VM_EXIT;
+    if (delivery === DELIVERY.SHUTDOWN) return SHUTDOWN;
     this.spend(0, this.engine.costs.eventDelivery);
     return undefined;
   }
 }
+
+const unknownReason = (reason: number): Error =>
+  new Error(`generated code was left for unknown reason ${reason}`);

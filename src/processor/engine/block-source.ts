@@ -1,4 +1,7 @@
-/** Finds the block for the current RIP: in the jump cache, in the code cache, or by decoding it. */
+/**
+ * Finds the block for the current RIP: in the jump cache, in the code cache, or by decoding it; and links it to the
+ * branch that led there.
+ */
 
 import { VECTOR } from '../../architecture/vectors.js';
 import type { HostPhysicalAddress, LinearAddress } from '../../memory/addresses.js';
@@ -26,6 +29,8 @@ const OPEN_BUS = 0xff;
 export class BlockSource {
   private readonly engine: Engine;
   private readonly owner: CodeOwner;
+  /** A branch whose link is to be set when its target's block is found. */
+  private unlinked: { record: number; field: number; rip: bigint; generation: number } | undefined;
 
   constructor(engine: Engine, owner: CodeOwner) {
     this.engine = engine;
@@ -36,11 +41,23 @@ export class BlockSource {
   cachedRecord(): number {
     const { state, buffer } = this.owner;
     const { view } = state;
-    return buffer.findJump(
+    const record = buffer.findJump(
       view.getInt32(STATE.RIP, true),
       view.getInt32(STATE.RIP + 4, true),
       view.getInt32(STATE.MODE, true),
     );
+    if (record !== 0 && this.unlinked !== undefined) this.link(this.engine.cache.blockOf(record));
+    return record;
+  }
+
+  /** Generated code was left at RIP by the record's branch, whose link `field` to there is still unknown. */
+  awaitTarget(record: number, field: number): void {
+    this.unlinked = { record, field, rip: this.owner.state.rip, generation: this.engine.cache.generation };
+  }
+
+  /** No branch led to RIP, or none that can be linked. */
+  forgetBranch(): void {
+    this.unlinked = undefined;
   }
 
   /**
@@ -53,15 +70,30 @@ export class BlockSource {
     const mode = state.read32(STATE.MODE);
     const physical = this.owner.translate(rip, 'fetch');
     const known = this.engine.cache.find(physical, rip, mode, single);
-    if (known !== undefined && this.stillMapped(known)) return this.remember(known);
-    const block = this.build(rip, physical, mode, single);
-    this.engine.handlers.compilePending();
-    this.engine.cache.add(block);
-    return this.remember(block);
+    let block: Block;
+    if (known !== undefined && this.stillMapped(known)) block = known;
+    else {
+      block = this.build(rip, physical, mode, single);
+      this.engine.handlers.compilePending();
+      this.engine.cache.add(block);
+    }
+    this.remember(block);
+    this.link(block);
+    return block;
   }
 
-  private remember(block: Block): Block {
-    if (block.single || block.secondPhysical >= 0) return block;
+  private link(block: Block): void {
+    const { unlinked } = this;
+    const { cache } = this.engine;
+    this.unlinked = undefined;
+    if (unlinked === undefined || block.single || block.secondPhysical >= 0) return;
+    if (unlinked.rip !== block.rip || unlinked.generation !== cache.generation) return;
+    if (cache.blockOf(unlinked.record).mode !== block.mode) return;
+    cache.link(unlinked.record, unlinked.field, block);
+  }
+
+  private remember(block: Block): void {
+    if (block.single || block.secondPhysical >= 0) return;
     const { state, buffer } = this.owner;
     const { view } = state;
     buffer.insertJump(
@@ -70,7 +102,6 @@ export class BlockSource {
       block.mode,
       block.record,
     );
-    return block;
   }
 
   /** A block that crosses into another page depends on where that page is now. */

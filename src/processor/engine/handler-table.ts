@@ -6,9 +6,10 @@
 import { FunctionBuilder } from '../../wasm/function-builder.js';
 import { type FunctionBody, writeModule } from '../../wasm/module-writer.js';
 import type { Semantics } from '../semantics/context.js';
+import { STATE } from '../state/layout.js';
 import { BlockLinks } from './block-links.js';
 import { HandlerContext } from './handler-context.js';
-import { HANDLER_TYPE, HANDLER_TYPES, IMPORTS } from './handler-module.js';
+import { HANDLER_TYPE, HANDLER_TYPES, IMPORTS, WAY_IN_TYPE } from './handler-module.js';
 import { leaveWith } from './leave.js';
 import { EXIT } from './records.js';
 import { type LinkKind, type Shape, shapeKey } from './shape.js';
@@ -37,7 +38,7 @@ const MINIMUM_SLOTS = 512;
  */
 const INSTANCES_BEFORE_MERGE = 48;
 
-type Enter = (record: number, processor: number) => void;
+type Enter = (record: number, processor: number, instructions: number, cycles: number) => void;
 
 export class HandlerTable {
   private readonly environment: Record<string, unknown>;
@@ -56,15 +57,16 @@ export class HandlerTable {
       commit: imports.commit.bind(imports),
       divide: imports.divide.bind(imports),
     };
-    const builder = new FunctionBuilder(2);
-    new BlockLinks(builder, builder.local32(0), builder.local32(1)).enter(builder.local32(0));
-    this.bodies.push(builder.finish(HANDLER_TYPE));
+    this.bodies.push(wayIn());
     this.enterCode = this.merge();
   }
 
-  /** Enters a block by its first record: pays for it and runs until generated code is left. */
-  enter(record: number, processor: number): void {
-    this.enterCode(record, processor);
+  /**
+   * Enters a block by its first record: pays for it and runs until generated code is left.
+   * @param instructions with `cycles` the budget; signed 32 bits each
+   */
+  enter(record: number, processor: number, instructions: number, cycles: number): void {
+    this.enterCode(record, processor, instructions, cycles);
   }
 
   /** The handler for instructions of this shape. */
@@ -139,4 +141,14 @@ export class HandlerTable {
     const env = { ...this.environment, table: this.table };
     return new WebAssembly.Instance(new WebAssembly.Module(bytes), { env }).exports;
   }
+}
+
+/** Stores the budget in one piece, since it is loaded so at once, and enters the first block. */
+function wayIn(): FunctionBody {
+  const builder = new FunctionBuilder(4);
+  const [record, processor, instructions, cycles] = [0, 1, 2, 3].map((n) => builder.local32(n));
+  const budget = cycles!.extendUnsigned().shiftLeft(32n).or(instructions!.extendUnsigned());
+  builder.store64(processor!, STATE.BUDGET, budget);
+  new BlockLinks(builder, record!, processor!).enter(record!);
+  return builder.finish(WAY_IN_TYPE);
 }

@@ -33,16 +33,16 @@ export const RECORD = {
 export const BLOCK_HEADER_SIZE = 16;
 export const BLOCK_HEADER = { COST: -16, RIP: -8 } as const;
 
-/** Why generated code was left. */
+/** Why generated code was left: from within a block up to COMPLETED, behind a block from there on. */
 export const EXIT = {
-  /** The budget does not cover the next block; RIP is its address. */
-  BUDGET: 1,
   /** A fault or VM exit was thrown by TypeScript called from the instruction, which has changed nothing. */
-  SIGNAL: 2,
+  SIGNAL: 1,
   /** The instruction raised FAULT_VECTOR and has changed nothing. */
-  FAULT: 3,
+  FAULT: 2,
   /** The instruction has to run in TypeScript. */
-  SYSTEM: 4,
+  SYSTEM: 3,
+  /** One iteration of a repeated string instruction is done and the budget is used up. */
+  AGAIN: 4,
   /** The instruction is done, RIP is stored, and the rest of its block must not run. */
   COMPLETED: 5,
   /** The block is done; RIP is stored, the record's link is still unknown. */
@@ -50,8 +50,8 @@ export const EXIT = {
   LINK_NEXT: 7,
   /** The block is done; RIP is stored and was not in the jump cache. */
   LOOKUP: 8,
-  /** One iteration of a repeated string instruction is done and the budget is used up. */
-  AGAIN: 9,
+  /** The budget does not cover the next block; RIP is its address. */
+  BUDGET: 9,
 } as const;
 
 /** Whether an access goes through SS, which decides between #SS and #GP. */

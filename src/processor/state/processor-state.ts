@@ -4,6 +4,9 @@ import { SEGMENT } from '../../architecture/registers.js';
 import { ARITHMETIC_FLAGS, RFLAGS } from '../../architecture/rflags.js';
 import { PROCESSOR_BLOCK_SIZE, SEGMENT_FIELD, SEGMENT_STRIDE, STATE } from './layout.js';
 
+/** Index of RIP's low half in `ProcessorState.words`. */
+const RIP_LOW = STATE.RIP >> 2;
+
 /** A segment register with its hidden part. */
 export class SegmentRegister {
   private readonly view: DataView;
@@ -91,6 +94,16 @@ export class ProcessorState {
   }
   set rip(value: bigint) {
     this.view.setBigUint64(STATE.RIP, value, true);
+  }
+
+  /** Adds the length of an instruction to RIP; outside of 64-bit mode its upper half stays. */
+  advanceRip(length: number, wide: boolean): void {
+    const { words } = this;
+    const before = words[RIP_LOW]!;
+    const next = before + length;
+    words[RIP_LOW] = next;
+    // The unsigned low half has wrapped around when the signed one went from negative to positive.
+    if (wide && before < 0 && next >= 0) words[RIP_LOW + 1]!++;
   }
 
   segment(number: number): SegmentRegister {

@@ -7,13 +7,26 @@ import { OUTCOME, type Outcome, type ProcessorCore, type SystemInstruction } fro
 import { checkedLinearAddress, uncheckedLinearAddress } from '../segmentation/segment-address.js';
 import { STATE } from '../state/layout.js';
 import { requirePortPermission } from './io-permission.js';
-import { readOperand, readRegister, writeOperand, writeRegister } from './operands.js';
+import { readRegister, writeRegister } from './operands.js';
 
 /** The port of IN and OUT: DX or the immediate byte. */
 function portOperand(core: ProcessorCore, instruction: Instruction, index: number): number {
   return instruction.encoding.operands[index]!.slot === 'immediate'
     ? instruction.immediateLow & 0xff
-    : Number(readRegister(core, GPR.RDX, 16));
+    : portInDx(core);
+}
+
+const portInDx = (core: ProcessorCore): number => core.state.readGpr32(GPR.RDX) & 0xffff;
+
+/** AL, AX or EAX. Unsigned. */
+function readAccumulator(core: ProcessorCore, size: number): number {
+  const value = core.state.readGpr32(GPR.RAX);
+  return size === 4 ? value : value & (size === 2 ? 0xffff : 0xff);
+}
+
+function writeAccumulator(core: ProcessorCore, size: number, value: number): void {
+  if (size === 4) core.state.writeGpr32(GPR.RAX, value);
+  else core.state.writeGprLow(GPR.RAX, size === 2 ? 16 : 8, value);
 }
 
 export const input: SystemInstruction = (core, instruction) => {
@@ -21,7 +34,7 @@ export const input: SystemInstruction = (core, instruction) => {
   const size = instruction.encoding.operands[0]!.width / 8;
   requirePortPermission(core, port, size);
   if (core.intercepts?.io(instruction, port, size, 'in', undefined)) return OUTCOME.EXITED;
-  writeOperand(core, instruction, 0, BigInt(core.ports.read(port, size)));
+  writeAccumulator(core, size, core.ports.read(port, size));
   return OUTCOME.NEXT;
 };
 
@@ -30,7 +43,7 @@ export const output: SystemInstruction = (core, instruction) => {
   const size = instruction.encoding.operands[1]!.width / 8;
   requirePortPermission(core, port, size);
   if (core.intercepts?.io(instruction, port, size, 'out', undefined)) return OUTCOME.EXITED;
-  core.ports.write(port, size, Number(readOperand(core, instruction, 1)));
+  core.ports.write(port, size, readAccumulator(core, size));
   return OUTCOME.NEXT;
 };
 
@@ -62,7 +75,7 @@ export const inputString =
   (size: number): SystemInstruction =>
   (core, instruction) => {
     if (isExhausted(core, instruction)) return OUTCOME.NEXT;
-    const port = Number(readRegister(core, GPR.RDX, 16));
+    const port = portInDx(core);
     requirePortPermission(core, port, size);
     const offset = readRegister(core, GPR.RDI, instruction.addressSize);
     const unchecked = uncheckedLinearAddress(core.state, SEGMENT.ES, offset);
@@ -78,7 +91,7 @@ export const outputString =
   (size: number): SystemInstruction =>
   (core, instruction) => {
     if (isExhausted(core, instruction)) return OUTCOME.NEXT;
-    const port = Number(readRegister(core, GPR.RDX, 16));
+    const port = portInDx(core);
     requirePortPermission(core, port, size);
     const segment = instruction.segmentOverride === NO_REGISTER ? SEGMENT.DS : instruction.segmentOverride;
     const offset = readRegister(core, GPR.RSI, instruction.addressSize);
