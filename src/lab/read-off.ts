@@ -70,6 +70,19 @@ export const countOf =
       .flatMap(({ vcpus }) => vcpus)
       .reduce((sum, { exitsByReason }) => sum + (exitsByReason.get(basicReason) ?? 0), 0);
 
+/** Mean length of exits with one basic reason, by the books, in cycles. */
+export const meanExit =
+  (basicReason: number): ReadOff =>
+  ({ accounts }) => {
+    let [samples, total] = [0, 0];
+    for (const { exits } of accounts) {
+      samples += exits[basicReason]?.samples ?? 0;
+      total += exits[basicReason]?.total ?? 0;
+    }
+    if (samples === 0) throw new ReadOffError('no exit of the kind that was to be measured');
+    return total / samples;
+  };
+
 /** Exits of all vCPUs per second of virtual time. */
 export const exitsPerSecond: ReadOff = ({ result }) =>
   exitTotal(result) / (result.cycles / result.clockInHertz);

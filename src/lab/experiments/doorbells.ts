@@ -58,6 +58,11 @@ const doorbells: Experiment = {
       served: false,
       policies: { mmioExit: 'violation' },
     }),
+    'memory, marked': doorbell('memory, user space, page marked', {
+      space: 'memory',
+      served: false,
+      policies: { mmioExit: 'misconfiguration' },
+    }),
     'memory, ioeventfd': doorbell('memory, ioeventfd', {
       space: 'memory',
       served: true,
@@ -78,6 +83,13 @@ const doorbells: Experiment = {
       read: typicalCycles(RING),
       before: 'memory, user space',
       after: 'memory, ioeventfd',
+    },
+    {
+      title: 'memory, user space, page marked as MMIO',
+      unit: 'cycles',
+      read: typicalCycles(RING),
+      before: 'memory, user space',
+      after: 'memory, marked',
     },
     {
       title: 'memory by its address alone, and port',

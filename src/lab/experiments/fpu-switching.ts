@@ -28,6 +28,11 @@ const fbench: Experiment = {
   setups: {
     before: oneGuest('2.6.32', 'lazy-fpu', { era: '2.6.32', defines: { SWITCHES } }),
     after: oneGuest('2.6.35', 'lazy-fpu', { era: '2.6.35', defines: { SWITCHES } }),
+    alone: oneGuest('2.6.32, TS owned', 'lazy-fpu', {
+      era: '2.6.32',
+      policies: { taskSwitchedFlag: 'guest-owned' },
+      defines: { SWITCHES },
+    }),
   },
   rows: [
     {
@@ -41,6 +46,12 @@ const fbench: Experiment = {
         kind: 'predicted',
         aimInPercent: 10,
       },
+    },
+    {
+      title: 'exits, CR0.TS alone replaced',
+      unit: 'exits/s',
+      after: 'alone',
+      read: exitsPerSecondBetween(reason('EXTERNAL_INTERRUPT')),
     },
     {
       title: 'exits for the FPU, per task switch',
@@ -91,4 +102,21 @@ const unlazy: Experiment = {
   ],
 };
 
-export const FPU_SWITCHING: readonly Experiment[] = [fbench, unlazy];
+const afterHeavyExit = (label: string, taskSwitchedFlag: Policies['taskSwitchedFlag']): Setup =>
+  likeLinux(oneGuest(label, 'fpu-and-port', { era: '2.6.37', policies: { taskSwitchedFlag } }));
+
+const counted: Experiment = {
+  name: 'fpu-counter',
+  section: SECTION,
+  title: 'After each heavy exit the host owns CR0.TS again, or not: a guest that uses its FPU all the time',
+  setups: {
+    before: afterHeavyExit('deactivated at each heavy exit', 'guest-owned'),
+    after: afterHeavyExit('kept after five uses', 'guest-owned-counted'),
+  },
+  rows: [
+    { title: 'exits for the FPU', unit: 'in 256 writes', read: fpuExits },
+    { title: 'from one port write to the next', unit: 'cycles', read: cyclesBetween(PORT) },
+  ],
+};
+
+export const FPU_SWITCHING: readonly Experiment[] = [fbench, unlazy, counted];

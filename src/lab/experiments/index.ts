@@ -14,10 +14,12 @@ import { MEMORY_SLOTS } from './memory-slots.js';
 import { MSR_SWITCHING } from './msr-switching.js';
 import { PORT_IO } from './port-io.js';
 import { SCALING } from './scaling.js';
+import { SINGLE_MECHANISMS } from './single-mechanisms.js';
 
 export const EXPERIMENTS: readonly Experiment[] = [
   ...PORT_IO,
   ...LIGHT_EXITS,
+  ...SINGLE_MECHANISMS,
   ...END_OF_INTERRUPT,
   ...SCALING,
   ...IRQ_ROUTING,

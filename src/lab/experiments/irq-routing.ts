@@ -3,6 +3,7 @@
  * and what changing them costs whoever does it.
  */
 
+import { EXIT_REASON } from '../../architecture/vmx/exit-reasons.js';
 import type { HostThread, ThreadBody, ThreadRequest } from '../../host/host-thread.js';
 import { enterKernelMode, returnToUserMode } from '../../host/user-mode.js';
 import { EventFd } from '../../kvm/event-fd.js';
@@ -12,7 +13,7 @@ import type { Policies } from '../../kvm/policies.js';
 import { changeBuses, setGsiRouting } from '../../kvm/run-time-changes.js';
 import type { Scenario } from '../../machine/scenario/scenario.js';
 import type { Experiment, RowDefinition, Setup } from '../experiment.js';
-import { meanNote, perSecond } from '../read-off.js';
+import { meanExit, meanNote, perSecond } from '../read-off.js';
 import { GUEST_MEMORY_BYTES } from './setups.js';
 
 const SECTION = 'Memory slots, devices and SRCU';
@@ -24,6 +25,7 @@ const LOADS = [
   { sources: 8, sockets: 2 },
 ] as const;
 type Load = (typeof LOADS)[number];
+const MANY: Load = { sources: 8, sockets: 1 };
 const VECTOR = 0x40;
 /** GSIs above those of the I/O APIC's pins. */
 const FIRST_GSI = 24;
@@ -48,14 +50,18 @@ function unevenly(seed: number): () => number {
 }
 
 /** Virtual CPUs that take interrupts, each with a source of its own on another CPU. */
-function interrupted(irqRouting: Routing, { sources, sockets }: Load): Setup {
+function interrupted(
+  irqRouting: Routing,
+  { sources, sockets }: Load,
+  ioApicEoi: Policies['ioApicEoi'] = 'every-vector',
+): Setup {
   return {
     label: `${irqRouting}, ${sources} sources`,
     observe: 'counts',
     untilCycles: RUN,
     scenario: (guest) => ({
       era: '2.6.35',
-      policies: { irqRouting },
+      policies: { irqRouting, ioApicEoi },
       topology: { sockets, coresPerSocket: (2 * sources) / sockets },
       vms: [{ image: guest('many-interrupts'), memoryBytes: GUEST_MEMORY_BYTES, vcpus: sources }],
     }),
@@ -86,19 +92,31 @@ const routing: Experiment = {
   name: 'irq-routing',
   section: SECTION,
   title: 'Interrupts of many devices at once: their routes under irq_lock, or under RCU',
-  setups: Object.fromEntries(
-    (['irq-lock', 'rcu'] as const).flatMap((policy) =>
-      LOADS.map((load) => [nameOf(policy, load), interrupted(policy, load)]),
+  setups: {
+    ...Object.fromEntries(
+      (['irq-lock', 'rcu'] as const).flatMap((policy) =>
+        LOADS.map((load) => [nameOf(policy, load), interrupted(policy, load)]),
+      ),
     ),
-  ),
-  rows: LOADS.flatMap((load): RowDefinition[] => {
-    const sides = { before: nameOf('irq-lock', load), after: nameOf('rcu', load) };
-    const title = `${load.sources} source${load.sources === 1 ? '' : 's'}${load.sockets === 1 ? '' : ', two sockets'}`;
-    return [
-      { title: `${title}: raising one`, unit: 'cycles', read: meanNote(RAISING), ...sides },
-      { title: `${title}: taken`, unit: 'per s', read: injections, ...sides },
-    ];
-  }),
+    'ends, handled vectors': interrupted('rcu', MANY, 'handled-vectors'),
+  },
+  rows: [
+    ...LOADS.flatMap((load): RowDefinition[] => {
+      const sides = { before: nameOf('irq-lock', load), after: nameOf('rcu', load) };
+      const title = `${load.sources} source${load.sources === 1 ? '' : 's'}${load.sockets === 1 ? '' : ', two sockets'}`;
+      return [
+        { title: `${title}: raising one`, unit: 'cycles', read: meanNote(RAISING), ...sides },
+        { title: `${title}: taken`, unit: 'per s', read: injections, ...sides },
+      ];
+    }),
+    {
+      title: 'RCU, 8 sources: ending one, lock for its own',
+      unit: 'cycles',
+      before: nameOf('rcu', MANY),
+      after: 'ends, handled vectors',
+      read: meanExit(EXIT_REASON.MSR_WRITE),
+    },
+  ],
 };
 
 const CHANGE = 'cycles of a change';

@@ -113,11 +113,13 @@ const guestToGuest: Experiment = {
     sharedEqual: twoGuests('shared', 'zero'),
     eagerDifferent: twoGuests('eager', 'other'),
     sharedDifferent: twoGuests('shared', 'other'),
+    withoutCstar: twoGuests('shared-without-cstar', 'other'),
   },
   exit: PREEMPTION,
   rows: [
     ...switchRow('equal values', 'eagerEqual', 'sharedEqual'),
     ...switchRow('different values', 'eagerDifferent', 'sharedDifferent'),
+    ...switchRow('the same, and without CSTAR', 'sharedDifferent', 'withoutCstar'),
   ],
 };
 
