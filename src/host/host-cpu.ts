@@ -1,8 +1,10 @@
 /** The host kernel's data of one CPU: who runs, who waits to run, user-return notifiers. */
 
+import { type WordPair, wordPair } from '../bits/word-pair.js';
 import { operation } from './cost/operations.js';
 import type { TimedEvent } from './event-queue.js';
 import { HostFpu } from './host-fpu.js';
+import { hostKernelGsBase } from './host-kernel.js';
 import { HostThread, TIF } from './host-thread.js';
 import type { LedgerAccount } from './ledger.js';
 import type { PhysicalCpu } from './physical-cpu.js';
@@ -18,6 +20,8 @@ export class HostCpu {
   readonly cpu: PhysicalCpu;
   /** Number of the socket: CPUs of one socket share a cache. */
   readonly socket: number;
+  /** GS base of the kernel on this CPU, in KERNEL_GS_BASE while user code runs. */
+  readonly kernelGsBase: WordPair;
   readonly idle: HostThread;
   readonly fpu: HostFpu;
   current: HostThread;
@@ -29,6 +33,7 @@ export class HostCpu {
   constructor(cpu: PhysicalCpu, idleAccount: LedgerAccount, socket = 0) {
     this.cpu = cpu;
     this.socket = socket;
+    this.kernelGsBase = wordPair(hostKernelGsBase(cpu.number));
     this.idle = new HostThread({ name: `swapper/${cpu.number}`, account: idleAccount, isKernelThread: true });
     this.current = this.idle;
     this.fpu = new HostFpu(cpu);

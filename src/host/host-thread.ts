@@ -1,5 +1,6 @@
 /** A thread of the simulated host's kernel (struct task_struct): code that the scheduler runs, and its CPU state. */
 
+import { type WordPair, wordPair } from '../bits/word-pair.js';
 import type { LedgerAccount } from './ledger.js';
 import type { PhysicalCpu } from './physical-cpu.js';
 
@@ -45,6 +46,9 @@ export class HostThread {
   readonly preemptNotifiers: PreemptNotifier[] = [];
 
   readonly user: UserSegmentState;
+  /** The bases in it as pairs of words. */
+  readonly userFsBase: WordPair;
+  readonly userGsBase: WordPair;
   /** The FPU state that user code of this thread last had: what it must find again. */
   readonly userFpu = new Uint8Array(512);
   /** Saved image in the thread structure, valid while `usesFpu` is false. */
@@ -78,6 +82,8 @@ export class HostThread {
     this.daemon = options.daemon ?? false;
     this.isStopper = options.isStopper ?? false;
     this.user = options.user ?? { fsSelector: 0, gsSelector: 0, fsBase: 0n, gsBase: 0n };
+    this.userFsBase = wordPair(this.user.fsBase);
+    this.userGsBase = wordPair(this.user.gsBase);
     writeInitialFpuState(this.userFpu);
     this.savedFpu.set(this.userFpu);
   }

@@ -8,13 +8,19 @@ import { SEGMENT } from '../architecture/registers.js';
 import { VMCS } from '../architecture/vmx/vmcs-fields.js';
 import type { HostPhysicalAddress } from '../memory/addresses.js';
 import type { CpuidResult } from '../processor/core.js';
-import { STATE } from '../processor/state/layout.js';
+import { SEGMENT_FIELD, SEGMENT_STRIDE, STATE } from '../processor/state/layout.js';
 import type { ProcessorState } from '../processor/state/processor-state.js';
 import { operation } from './cost/operations.js';
 import { CpuClock } from './cpu-clock.js';
 import type { HardwareProcessor, VmxHardware } from './hardware.js';
 import { type LedgerAccount, NO_EXIT } from './ledger.js';
-import { readHardwareMsr, writeHardwareMsr } from './model-specific-registers.js';
+import {
+  hardwareMsrEquals,
+  readHardwareMsr,
+  readHardwareMsrWords,
+  writeHardwareMsr,
+  writeHardwareMsrWords,
+} from './model-specific-registers.js';
 import { STAGE } from './stages.js';
 
 const OP = {
@@ -50,6 +56,8 @@ const OP = {
 } as const;
 
 const FXSAVE_SIZE = 512;
+const GS_BASE_WORD = (STATE.SEGMENTS + SEGMENT.GS * SEGMENT_STRIDE + SEGMENT_FIELD.BASE) >> 2;
+const KERNEL_GS_BASE_WORD = STATE.KERNEL_GS_BASE >> 2;
 /** RSP is switched by VM entry and exit themselves. */
 const RSP_WORD = 8;
 
@@ -127,9 +135,23 @@ export class PhysicalCpu extends CpuClock {
     writeHardwareMsr(this.processor, index, value);
   }
 
+  /** RDMSR and WRMSR with the value as two 32-bit words, low one first. */
+  rdmsrWords(index: number, words: Int32Array): void {
+    this.charge(OP.RDMSR);
+    readHardwareMsrWords(this.processor, index, words);
+  }
+  wrmsrWords(index: number, words: Int32Array): void {
+    this.charge(OP.WRMSR);
+    writeHardwareMsrWords(this.processor, index, words);
+  }
+
   /** The MSR's value, without executing anything: for assertions and observers. */
   peekMsr(index: number): bigint {
     return readHardwareMsr(this.processor, index);
+  }
+  /** Whether the MSR holds these two words, without executing anything. */
+  msrHolds(index: number, words: Int32Array): boolean {
+    return hardwareMsrEquals(this.processor, index, words);
   }
 
   rdtsc(): number {
@@ -266,10 +288,12 @@ export class PhysicalCpu extends CpuClock {
 
   swapgs(): void {
     this.charge(OP.SWAPGS);
-    const gs = this.state.segment(SEGMENT.GS);
-    const base = gs.base;
-    gs.base = this.state.read64(STATE.KERNEL_GS_BASE);
-    this.state.write64(STATE.KERNEL_GS_BASE, base);
+    const words = this.stateWords;
+    for (let half = 0; half < 2; half++) {
+      const base = words[GS_BASE_WORD + half]!;
+      words[GS_BASE_WORD + half] = words[KERNEL_GS_BASE_WORD + half]!;
+      words[KERNEL_GS_BASE_WORD + half] = base;
+    }
   }
 
   // VT-x

@@ -260,8 +260,8 @@ export class Scheduler {
     }
     if (!next.isKernelThread)
       cpu.withoutCharge(() => {
-        cpu.wrmsr(MSR.FS_BASE, next.user.fsBase);
-        cpu.wrmsr(MSR.KERNEL_GS_BASE, next.user.gsBase);
+        cpu.wrmsrWords(MSR.FS_BASE, next.userFsBase);
+        cpu.wrmsrWords(MSR.KERNEL_GS_BASE, next.userGsBase);
       });
     next.flags &= ~TIF.NEED_RESCHED;
     this.onContextSwitch(host);

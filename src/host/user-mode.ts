@@ -6,10 +6,11 @@
 import { CR0 } from '../architecture/control-registers.js';
 import { MSR, msrName } from '../architecture/msrs.js';
 import { SEGMENT } from '../architecture/registers.js';
+import { pairValue, type WordPair, wordPair } from '../bits/word-pair.js';
 import { STATE } from '../processor/state/layout.js';
 import { operation } from './cost/operations.js';
 import type { HostCpu } from './host-cpu.js';
-import { HOST_SYSCALL_MSRS, hostKernelGsBase } from './host-kernel.js';
+import { HOST_SYSCALL_MSRS } from './host-kernel.js';
 import type { HostThread } from './host-thread.js';
 import { TIF } from './host-thread.js';
 import type { PhysicalCpu } from './physical-cpu.js';
@@ -18,6 +19,8 @@ import { STAGE } from './stages.js';
 const SYSTEM_CALL_EXIT = operation('system call exit');
 const SYSTEM_CALL_ENTRY = operation('system call entry');
 const HOST_NM = operation('host #NM');
+
+const SYSCALL_MSRS = HOST_SYSCALL_MSRS.map(([index, value]) => ({ index, value: wordPair(value) }));
 
 /** The host was about to use state that is not what it must be, in user space or elsewhere: a defect of the hypervisor layer. */
 export class HostInvariantError extends Error {
@@ -64,12 +67,10 @@ export function verifyUserState(host: HostCpu, thread: HostThread): void {
   const { cpu } = host;
   const { state } = cpu.processor;
   const { user } = thread;
-  for (const [index, value] of HOST_SYSCALL_MSRS)
-    if (cpu.peekMsr(index) !== value) failMsr(cpu, index, value);
-  const kernelGsBase = hostKernelGsBase(cpu.number);
-  if (cpu.peekMsr(MSR.FS_BASE) !== user.fsBase) failMsr(cpu, MSR.FS_BASE, user.fsBase);
-  if (cpu.peekMsr(MSR.GS_BASE) !== user.gsBase) failMsr(cpu, MSR.GS_BASE, user.gsBase);
-  if (cpu.peekMsr(MSR.KERNEL_GS_BASE) !== kernelGsBase) failMsr(cpu, MSR.KERNEL_GS_BASE, kernelGsBase);
+  for (const { index, value } of SYSCALL_MSRS) checkMsr(cpu, index, value);
+  checkMsr(cpu, MSR.FS_BASE, thread.userFsBase);
+  checkMsr(cpu, MSR.GS_BASE, thread.userGsBase);
+  checkMsr(cpu, MSR.KERNEL_GS_BASE, host.kernelGsBase);
   check('FS', state.segment(SEGMENT.FS).selector, user.fsSelector);
   check('GS', state.segment(SEGMENT.GS).selector, user.gsSelector);
   check('TR', state.segment(SEGMENT.TR).selector, cpu.descriptors.tssSelector);
@@ -92,9 +93,14 @@ export function verifyUserState(host: HostCpu, thread: HostThread): void {
     }
 }
 
-function failMsr(cpu: PhysicalCpu, index: number, expected: bigint): never {
+function checkMsr(cpu: PhysicalCpu, index: number, expected: WordPair): void {
+  if (cpu.msrHolds(index, expected)) return;
   const found = cpu.peekMsr(index).toString(16);
-  throw new HostInvariantError(`MSR ${msrName(index)}`, `0x${found}`, `0x${expected.toString(16)}`);
+  throw new HostInvariantError(
+    `MSR ${msrName(index)}`,
+    `0x${found}`,
+    `0x${pairValue(expected).toString(16)}`,
+  );
 }
 
 function check(what: string, found: number, expected: number): void {

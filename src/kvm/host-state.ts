@@ -42,9 +42,14 @@ export function saveHostState(vcpu: Vcpu): void {
   const gsReloadNeeded = (vmx.hostGsSelector & RPL_AND_TI) !== 0;
   cpu.vmwriteNumber(VMCS.HOST_GS_SELECTOR, gsReloadNeeded ? 0 : vmx.hostGsSelector);
   if (gsReloadNeeded) vmx.gsOrLdtReloadNeeded = true;
-  cpu.vmwrite(VMCS.HOST_FS_BASE, cpu.rdmsr(MSR.FS_BASE));
-  cpu.vmwrite(VMCS.HOST_GS_BASE, cpu.rdmsr(MSR.GS_BASE));
+  copyMsrToVmcs(vcpu, MSR.FS_BASE, VMCS.HOST_FS_BASE);
+  copyMsrToVmcs(vcpu, MSR.GS_BASE, VMCS.HOST_GS_BASE);
   MSR_SWITCHING[vcpu.vm.policies.syscallMsrs].toGuest(vcpu);
+}
+
+function copyMsrToVmcs({ cpu, vmx }: Vcpu, index: number, field: number): void {
+  cpu.rdmsrWords(index, vmx.scratch);
+  cpu.vmwriteWords(field, vmx.scratch);
 }
 
 /** __vmx_load_host_state: gives back what user space and other threads of the host need. */

@@ -5,6 +5,7 @@
 
 import { EFER } from '../architecture/control-registers.js';
 import { MSR } from '../architecture/msrs.js';
+import { mixPairs, pairsAgree } from '../bits/word-pair.js';
 import type { Policies } from './policies.js';
 import { releaseSharedMsrs, sharedMsrsOf } from './shared-msrs.js';
 import type { Vcpu } from './vcpu.js';
@@ -21,11 +22,14 @@ export interface MsrSwitching {
   isLive(vcpu: Vcpu, msr: SwitchedMsr): boolean;
 }
 
-/** EFER bits that the guest may have differently without its value being loaded (update_transition_efer). */
-function ignoredEferBits(guestEfer: bigint): bigint {
-  const ignored = BigInt(EFER.NXE | EFER.SCE | EFER.LMA | EFER.LME);
+/**
+ * EFER bits that the guest may have differently without its value being loaded (update_transition_efer).
+ * @param guestEfer bits 31:0; there are no others
+ */
+function ignoredEferBits(guestEfer: number): number {
+  const ignored = EFER.NXE | EFER.SCE | EFER.LMA | EFER.LME;
   // In long mode SYSCALL must work exactly when the guest allows it.
-  return (guestEfer & BigInt(EFER.LMA)) !== 0n ? ignored & ~BigInt(EFER.SCE) : ignored;
+  return (guestEfer & EFER.LMA) !== 0 ? ignored & ~EFER.SCE : ignored;
 }
 
 /** Live MSRs of either list, EFER excepted (setup_msrs): STAR only matters when SYSCALL is enabled. */
@@ -40,23 +44,24 @@ const eager: MsrSwitching = {
     const { cpu, vmx } = vcpu;
     // Values that a VM with shared MSRs left behind: this one gives back what it takes for the host's.
     releaseSharedMsrs(vcpu.hostCpu);
-    if (vcpu.longModeActive) vmx.switchedMsr(MSR.KERNEL_GS_BASE)!.hostValue = cpu.rdmsr(MSR.KERNEL_GS_BASE);
-    for (const msr of vmx.liveMsrs) cpu.wrmsr(msr.index, msr.guestValue);
-    const { efer } = vmx;
-    const ignored = ignoredEferBits(efer.guestValue);
-    if (((efer.guestValue ^ efer.hostValue) & ~ignored) === 0n) return;
+    if (vcpu.longModeActive) cpu.rdmsrWords(MSR.KERNEL_GS_BASE, vmx.switchedMsr(MSR.KERNEL_GS_BASE)!.host);
+    for (const msr of vmx.liveMsrs) cpu.wrmsrWords(msr.index, msr.guest);
+    const { guest, host, mask } = vmx.efer;
+    mask[0] = ~ignoredEferBits(guest[0]!);
+    if (pairsAgree(guest, host, mask)) return;
     vmx.guestEferLoaded = true;
-    cpu.wrmsr(MSR.EFER, (efer.guestValue & ~ignored) | (efer.hostValue & ignored));
+    mixPairs(vmx.scratch, guest, host, mask);
+    cpu.wrmsrWords(MSR.EFER, vmx.scratch);
     vcpu.vm.statistics.eferReload++;
   },
   saveGuestFirst() {},
   toHost(vcpu) {
     const { cpu, vmx } = vcpu;
-    for (const msr of vmx.liveMsrs) msr.guestValue = cpu.rdmsr(msr.index);
-    for (const msr of vmx.liveMsrs) cpu.wrmsr(msr.index, msr.hostValue);
+    for (const msr of vmx.liveMsrs) cpu.rdmsrWords(msr.index, msr.guest);
+    for (const msr of vmx.liveMsrs) cpu.wrmsrWords(msr.index, msr.host);
     if (!vmx.guestEferLoaded) return;
     vmx.guestEferLoaded = false;
-    cpu.wrmsr(MSR.EFER, vmx.efer.hostValue);
+    cpu.wrmsrWords(MSR.EFER, vmx.efer.host);
   },
   isLive: liveInLongMode,
 };
@@ -64,22 +69,24 @@ const eager: MsrSwitching = {
 const shared: MsrSwitching = {
   toGuest(vcpu) {
     const { cpu, vmx } = vcpu;
-    vmx.kernelGsBaseHost = cpu.rdmsr(MSR.KERNEL_GS_BASE);
-    if (vcpu.longModeActive) cpu.wrmsr(MSR.KERNEL_GS_BASE, vmx.kernelGsBaseGuest);
+    cpu.rdmsrWords(MSR.KERNEL_GS_BASE, vmx.kernelGsBase.host);
+    if (vcpu.longModeActive) cpu.wrmsrWords(MSR.KERNEL_GS_BASE, vmx.kernelGsBase.guest);
     const values = sharedMsrsOf(vcpu.hostCpu);
-    for (const { index, guestValue, hostValue, mask } of vmx.liveMsrs)
-      values.set(index, (guestValue & mask) | (hostValue & ~mask), mask);
+    for (const { index, guest, host, mask } of vmx.liveMsrs) {
+      mixPairs(vmx.scratch, guest, host, mask);
+      values.set(index, vmx.scratch, mask);
+    }
   },
   saveGuestFirst(vcpu) {
-    if (vcpu.longModeActive) vcpu.vmx.kernelGsBaseGuest = vcpu.cpu.rdmsr(MSR.KERNEL_GS_BASE);
+    if (vcpu.longModeActive) vcpu.cpu.rdmsrWords(MSR.KERNEL_GS_BASE, vcpu.vmx.kernelGsBase.guest);
   },
   toHost(vcpu) {
-    vcpu.cpu.wrmsr(MSR.KERNEL_GS_BASE, vcpu.vmx.kernelGsBaseHost);
+    vcpu.cpu.wrmsrWords(MSR.KERNEL_GS_BASE, vcpu.vmx.kernelGsBase.host);
   },
   isLive(vcpu, msr) {
     if (msr.index !== MSR.EFER) return liveInLongMode(vcpu, msr);
     // Even if it is the host's: the CPU may still hold another guest's.
-    msr.mask = 0xffffffffffffffffn & ~ignoredEferBits(msr.guestValue);
+    msr.mask[0] = ~ignoredEferBits(msr.guest[0]!);
     return true;
   },
 };

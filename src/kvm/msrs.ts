@@ -58,7 +58,7 @@ export function readMsr(vcpu: Vcpu, index: number): bigint | undefined {
   }
   if (index === MSR.KERNEL_GS_BASE) {
     loadHostState(vcpu);
-    return vmx.switchedMsr(index)?.guestValue ?? vmx.kernelGsBaseGuest;
+    return vmx.switchedMsr(index)?.guestValue ?? vmx.kernelGsBase.guestValue;
   }
   const switched = vmx.switchedMsr(index);
   cpu.charge(
@@ -118,7 +118,7 @@ function writeSoftwareMsr(vcpu: Vcpu, index: number, value: bigint): boolean {
   }
   if (index === MSR.KERNEL_GS_BASE) {
     loadHostState(vcpu);
-    vmx.kernelGsBaseGuest = value;
+    vmx.kernelGsBase.guestValue = value;
     return true;
   }
   if (index === MSR.APIC_BASE) {

@@ -1,18 +1,19 @@
 /** MSRs shared between host and guests of one CPU, restored lazily (kvm_set_shared_msr, kvm_on_user_return). */
 
 import { MSR } from '../architecture/msrs.js';
+import { pairsAgree, pairsEqual, type WordPair, wordPair } from '../bits/word-pair.js';
 import { operation } from '../host/cost/operations.js';
 import type { HostCpu, UserReturnNotifier } from '../host/host-cpu.js';
 
 const COMPARE = operation('MSR list compare');
-const SLOTS = [MSR.SYSCALL_MASK, MSR.LSTAR, MSR.CSTAR, MSR.EFER, MSR.TSC_AUX, MSR.STAR] as const;
+const SLOTS: readonly number[] = [MSR.SYSCALL_MASK, MSR.LSTAR, MSR.CSTAR, MSR.EFER, MSR.TSC_AUX, MSR.STAR];
 
 interface SharedMsr {
   readonly index: number;
   /** Read when the CPU was brought up for virtualization: nobody changes it later. */
-  readonly hostValue: bigint;
+  readonly host: WordPair;
   /** What the CPU holds. */
-  current: bigint;
+  readonly current: WordPair;
 }
 
 export class SharedMsrs implements UserReturnNotifier {
@@ -23,19 +24,19 @@ export class SharedMsrs implements UserReturnNotifier {
   constructor(host: HostCpu) {
     this.host = host;
     this.slots = SLOTS.map((index) => {
-      const hostValue = host.cpu.peekMsr(index);
-      return { index, hostValue, current: hostValue };
+      const value = host.cpu.peekMsr(index);
+      return { index, host: wordPair(value), current: wordPair(value) };
     });
   }
 
   /** Loads a guest's value unless the CPU holds it already, as far as `mask` goes. */
-  set(index: number, value: bigint, mask: bigint): void {
+  set(index: number, value: WordPair, mask: WordPair): void {
     const { cpu } = this.host;
     cpu.charge(COMPARE);
-    const slot = this.slots.find((candidate) => candidate.index === index)!;
-    if (((value ^ slot.current) & mask) === 0n) return;
-    slot.current = value;
-    cpu.wrmsr(index, value);
+    const slot = this.slots[SLOTS.indexOf(index)]!;
+    if (pairsAgree(value, slot.current, mask)) return;
+    slot.current.set(value);
+    cpu.wrmsrWords(index, value);
     if (this.registered) return;
     this.registered = true;
     this.host.registerUserReturnNotifier(this);
@@ -51,9 +52,9 @@ export class SharedMsrs implements UserReturnNotifier {
     const { cpu } = this.host;
     for (const slot of this.slots) {
       cpu.charge(COMPARE);
-      if (slot.current === slot.hostValue) continue;
-      cpu.wrmsr(slot.index, slot.hostValue);
-      slot.current = slot.hostValue;
+      if (pairsEqual(slot.current, slot.host)) continue;
+      cpu.wrmsrWords(slot.index, slot.host);
+      slot.current.set(slot.host);
     }
     this.registered = false;
     this.host.unregisterUserReturnNotifier(this);

@@ -78,23 +78,22 @@ function servePort(
     vcpu.tracker.note(`handled in user space: ${device}`);
   }
   const answer = write ? data : new Uint8Array(count * sizeInBytes);
-  const view = new DataView(answer.buffer, answer.byteOffset, answer.byteLength);
   for (let index = 0; index < count; index++) {
     cpu.charge(DEVICE_MODEL);
     const offset = index * sizeInBytes;
-    if (write) monitor.writePort(port, sizeInBytes, loadValue(view, offset, sizeInBytes));
-    else storeValue(view, offset, sizeInBytes, monitor.readPort(port, sizeInBytes));
+    if (write) monitor.writePort(port, sizeInBytes, loadValue(data, offset, sizeInBytes));
+    else storeValue(answer, offset, sizeInBytes, monitor.readPort(port, sizeInBytes));
   }
   return { kind: 'io', data: answer };
 }
 
-function loadValue(view: DataView, offset: number, sizeInBytes: number): number {
-  if (sizeInBytes === 1) return view.getUint8(offset);
-  return sizeInBytes === 2 ? view.getUint16(offset, true) : view.getUint32(offset, true);
+/** Little-endian, unsigned. */
+function loadValue(bytes: Uint8Array, offset: number, sizeInBytes: number): number {
+  let value = 0;
+  for (let byte = sizeInBytes - 1; byte >= 0; byte--) value = (value << 8) | bytes[offset + byte]!;
+  return value >>> 0;
 }
 
-function storeValue(view: DataView, offset: number, sizeInBytes: number, value: number): void {
-  if (sizeInBytes === 1) view.setUint8(offset, value);
-  else if (sizeInBytes === 2) view.setUint16(offset, value, true);
-  else view.setUint32(offset, value, true);
+function storeValue(bytes: Uint8Array, offset: number, sizeInBytes: number, value: number): void {
+  for (let byte = 0; byte < sizeInBytes; byte++) bytes[offset + byte] = value >>> (8 * byte);
 }

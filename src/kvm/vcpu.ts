@@ -8,6 +8,7 @@ import { GPR, SEGMENT, type SegmentNumber } from '../architecture/registers.js';
 import { VECTOR } from '../architecture/vectors.js';
 import { INTERRUPTIBILITY } from '../architecture/vmx/guest-state.js';
 import { VMCS } from '../architecture/vmx/vmcs-fields.js';
+import { pairValue, setPair, wordPair } from '../bits/word-pair.js';
 import type { CostSink, OperationNumber } from '../host/cost/operations.js';
 import type { HostCpu } from '../host/host-cpu.js';
 import type { GuestContext, PhysicalCpu } from '../host/physical-cpu.js';
@@ -90,13 +91,13 @@ export class Vcpu implements CostSink, GuestContext {
   readonly registers = new BigUint64Array(16);
   /** The same storage as 32-bit words. */
   readonly registerWords = new Int32Array(this.registers.buffer);
-  private readonly ripWords = new Int32Array(2);
+  private readonly ripWords = wordPair();
   private available = 0;
   private dirty = 0;
 
   /** Guest-visible control registers and EFER as KVM knows them; 32-bit numbers. */
   cr0 = 0;
-  readonly cr2Words = new Int32Array(2);
+  readonly cr2Words = wordPair();
   /** CR3 as a number: this era has no process-context identifiers that would need bit 63. */
   cr3Bits = 0;
   /** False while the guest may have changed CR3 since it was read from the VMCS. */
@@ -195,11 +196,10 @@ export class Vcpu implements CostSink, GuestContext {
   }
 
   get cr2(): bigint {
-    return (BigInt(this.cr2Words[1]! >>> 0) << 32n) | BigInt(this.cr2Words[0]! >>> 0);
+    return pairValue(this.cr2Words);
   }
   set cr2(value: bigint) {
-    this.cr2Words[0] = Number(value & 0xffffffffn);
-    this.cr2Words[1] = Number((value >> 32n) & 0xffffffffn);
+    setPair(this.cr2Words, value);
   }
   get cr3(): bigint {
     if (!this.cr3Known) {
@@ -252,12 +252,11 @@ export class Vcpu implements CostSink, GuestContext {
 
   get rip(): bigint {
     this.cacheRip();
-    return (BigInt(this.ripWords[1]! >>> 0) << 32n) | BigInt(this.ripWords[0]! >>> 0);
+    return pairValue(this.ripWords);
   }
 
   set rip(value: bigint) {
-    this.ripWords[0] = Number(value & 0xffffffffn);
-    this.ripWords[1] = Number((value >> 32n) & 0xffffffffn);
+    setPair(this.ripWords, value);
     this.available |= CACHED.RIP;
     this.dirty |= CACHED.RIP;
   }

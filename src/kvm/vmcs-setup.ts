@@ -89,7 +89,7 @@ export function setupVmcs(vcpu: Vcpu, apic: ApicPages): void {
   cpu.vmwrite(VMCS.HOST_IA32_PAT, pat);
   cpu.vmwrite(VMCS.GUEST_IA32_PAT, pat);
 
-  for (const msr of vcpu.vmx.switchedMsrs) msr.hostValue = cpu.rdmsr(msr.index);
+  for (const msr of vcpu.vmx.switchedMsrs) cpu.rdmsrWords(msr.index, msr.host);
   write(VMCS.VM_EXIT_CONTROLS, exit);
   write(VMCS.VM_ENTRY_CONTROLS, configuration.entry);
   cpu.vmwrite(VMCS.CR0_GUEST_HOST_MASK, ALL_64_BITS);

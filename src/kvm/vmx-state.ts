@@ -1,18 +1,34 @@
 /** What VT-x support keeps for each vCPU beside its registers (struct vcpu_vmx). Data only. */
 
 import { MSR } from '../architecture/msrs.js';
+import { pairValue, setPair, wordPair } from '../bits/word-pair.js';
 import type { Policies } from './policies.js';
 
-/** An MSR that VM entry and exit do not switch: the guest's value while the host's is in the CPU, and the reverse. */
-export interface SwitchedMsr {
-  readonly index: number;
-  guestValue: bigint;
-  hostValue: bigint;
-  /** Bits that matter: the CPU's value may differ in the others (shared MSRs, EFER). */
-  mask: bigint;
-}
-
 const ALL_BITS = 0xffffffffffffffffn;
+
+/** An MSR that VM entry and exit do not switch: the guest's value while the host's is in the CPU, and the reverse. */
+export class SwitchedMsr {
+  readonly index: number;
+  /** The two values as words, low one first. */
+  readonly guest = wordPair();
+  readonly host = wordPair();
+  /** Bits that matter: the CPU's value may differ in the others (shared MSRs, EFER). */
+  readonly mask = wordPair(ALL_BITS);
+
+  constructor(index: number) {
+    this.index = index;
+  }
+
+  get guestValue(): bigint {
+    return pairValue(this.guest);
+  }
+  set guestValue(value: bigint) {
+    setPair(this.guest, value);
+  }
+  get hostValue(): bigint {
+    return pairValue(this.host);
+  }
+}
 
 /** vmx_msr_index since 2.6.33. */
 const SHARED_LIST = [MSR.SYSCALL_MASK, MSR.LSTAR, MSR.CSTAR, MSR.EFER, MSR.TSC_AUX, MSR.STAR];
@@ -28,7 +44,9 @@ export class VmxState {
   exitInterruptionInformation = 0;
   idtVectoringInformation = 0;
   /** TSC offset at the last exit, low word first. */
-  readonly tscOffsetWords = new Int32Array(2);
+  readonly tscOffsetWords = wordPair();
+  /** For values on their way between registers and the VMCS. */
+  readonly scratch = wordPair();
   /** RSP that the VMCS holds for the host is right. */
   hostStackKnown = false;
   /** The vCPU was in user space since it last entered the guest: the run loop's data are out of the caches. */
@@ -62,8 +80,7 @@ export class VmxState {
   /** Those of them that matter in the guest's current mode (the first save_nmsrs). */
   liveMsrs: readonly SwitchedMsr[] = [];
   /** Under shared MSRs KERNEL_GS_BASE is kept apart: the guest changes it without an exit. */
-  kernelGsBaseGuest = 0n;
-  kernelGsBaseHost = 0n;
+  readonly kernelGsBase = new SwitchedMsr(MSR.KERNEL_GS_BASE);
   /** Heavy periods in a row that ended with the guest's FPU registers loaded, in eight bits (fpu_counter). */
   fpuPeriods = 0;
   /** EFER holds the guest's value beyond the list (host_state.guest_efer_loaded). */
@@ -73,12 +90,7 @@ export class VmxState {
   readonly otherMsrs = new Map<number, bigint>();
 
   constructor(policy: Policies['syscallMsrs']) {
-    this.switchedMsrs = MSR_LIST[policy].map((index) => ({
-      index,
-      guestValue: 0n,
-      hostValue: 0n,
-      mask: ALL_BITS,
-    }));
+    this.switchedMsrs = MSR_LIST[policy].map((index) => new SwitchedMsr(index));
     this.efer = this.switchedMsrs.find((msr) => msr.index === MSR.EFER)!;
   }
 

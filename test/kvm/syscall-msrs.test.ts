@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { EFER } from '../../src/architecture/control-registers.js';
 import { MSR } from '../../src/architecture/msrs.js';
+import { wordPair } from '../../src/bits/word-pair.js';
 import { operation } from '../../src/host/cost/operations.js';
 import { HOST_SYSCALL_MSRS } from '../../src/host/host-kernel.js';
 import { TIF } from '../../src/host/host-thread.js';
@@ -252,9 +253,9 @@ describe('shared MSRs of a CPU', () => {
     const values = sharedMsrsOf(host);
     const before = host.cpu.peekMsr(MSR.EFER);
     host.cpu.withoutCharge(() => {
-      values.set(MSR.EFER, before ^ BigInt(EFER.NXE), BigInt(EFER.SCE));
+      values.set(MSR.EFER, wordPair(before ^ BigInt(EFER.NXE)), wordPair(BigInt(EFER.SCE)));
       expect(host.cpu.peekMsr(MSR.EFER)).toBe(before);
-      values.set(MSR.EFER, before ^ BigInt(EFER.SCE), BigInt(EFER.SCE));
+      values.set(MSR.EFER, wordPair(before ^ BigInt(EFER.SCE)), wordPair(BigInt(EFER.SCE)));
       expect(host.cpu.peekMsr(MSR.EFER)).toBe(before ^ BigInt(EFER.SCE));
       expect(() => verifyUserState(host, scenario.vms[0]!.threads[0]!)).toThrow('EFER');
       values.drop();

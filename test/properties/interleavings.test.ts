@@ -39,9 +39,15 @@ function countCharges({ host }: Scenario): { verify(): void } {
   const charged = host.cpus.map(() => 0);
   const watch = (account: LedgerAccount): LedgerAccount => {
     const add = account.add.bind(account);
-    account.add = (operation, count, cycles) => {
+    account.add = (operation, times, cycles) => {
       charged[scheduler.executingCpu.cpu.number]! += cycles;
-      add(operation, count, cycles);
+      add(operation, times, cycles);
+    };
+    const charge = account.charge.bind(account);
+    account.charge = (operation, times) => {
+      const { cpu } = scheduler.executingCpu;
+      charged[cpu.number]! += cpu.costOf(operation) * times;
+      charge(operation, times);
     };
     return account;
   };
@@ -133,7 +139,7 @@ it('notices a charge that is not made', () => {
   const arrangement: Arrangement = { ...everybody({}, 'unconditional'), migrations: [], signals: [] };
   const complaint = complaintAbout(arrangement, ({ vms }) => {
     let charges = 0;
-    skipCalls(vms[0]!.threads[0]!.account, 'add', () => ++charges === 100);
+    skipCalls(vms[0]!.threads[0]!.account, 'charge', () => ++charges === 100);
   });
   expect(complaint).toMatch(/LedgerError/);
 });

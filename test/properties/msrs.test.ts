@@ -2,6 +2,7 @@
 
 import { describe, expect, it } from 'vitest';
 import { MSR } from '../../src/architecture/msrs.js';
+import { pairValue } from '../../src/bits/word-pair.js';
 import { HOST_SYSCALL_MSRS } from '../../src/host/host-kernel.js';
 import { IMPLEMENTED, type Policies } from '../../src/kvm/policies.js';
 import { type Arrangement, anyArrangement } from './support/arrangement.js';
@@ -61,8 +62,8 @@ describe.each(IMPLEMENTED.syscallMsrs)('noticed with %s MSRs: skipped', (syscall
       let loads = 0;
       skipCalls(
         host.cpus[0]!.cpu,
-        'wrmsr',
-        (written, value) => written === index && value !== HOST_VALUES.get(index) && ++loads > 8,
+        'wrmsrWords',
+        (written, value) => written === index && pairValue(value) !== HOST_VALUES.get(index) && ++loads > 8,
       );
     });
     expect(complaint).toMatch(/VM \d ended with|HostInvariantError/);
@@ -74,8 +75,9 @@ describe.each(IMPLEMENTED.syscallMsrs)('noticed with %s MSRs: skipped', (syscall
       let returns = 0;
       skipCalls(
         host.cpus[0]!.cpu,
-        'wrmsr',
-        (written, value) => written === index && value === HOST_VALUES.get(index) && ++returns >= 5,
+        'wrmsrWords',
+        (written, value) =>
+          written === index && pairValue(value) === HOST_VALUES.get(index) && ++returns >= 5,
       );
     });
     expect(complaint).toMatch(/HostInvariantError: MSR/);
