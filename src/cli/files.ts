@@ -8,6 +8,7 @@ import {
   fsyncSync,
   openSync,
   readFileSync,
+  realpathSync,
   renameSync,
   rmSync,
   type Stats,
@@ -70,7 +71,10 @@ export function writeTogether(files: readonly FileToWrite[], sources: readonly s
   }
   const partial = files
     .filter(({ path }) => isPlain(path))
-    .map(({ path, data }) => ({ path, data, beside: `${path}.${process.pid}.partial` }));
+    .map(({ path, data }) => {
+      const place = existsSync(path) ? realpathSync(path) : path;
+      return { path: place, data, beside: `${place}.${process.pid}.partial` };
+    });
   try {
     for (const { path, data, beside } of partial) attempt(path, () => writeNew(beside, data));
     for (const { path, beside } of partial) attempt(path, () => renameSync(beside, path));
