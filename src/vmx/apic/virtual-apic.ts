@@ -10,8 +10,8 @@ import { EXIT_REASON } from '../../architecture/vmx/exit-reasons.js';
 import { VMCS } from '../../architecture/vmx/vmcs-fields.js';
 import { hostPhysical } from '../../memory/addresses.js';
 import { GuestFault, type ProcessorCore } from '../../processor/core.js';
-import type { ExitInformation } from '../exit/exit-information.js';
 import type { ExecutionControls } from '../intercepts/execution-controls.js';
+import type { PendingExit } from '../intercepts/pending-exit.js';
 import type { Vmcs } from '../vmcs.js';
 import { APIC_OFFSET, isSelfInterrupt, isWritableThroughPage } from './apic-registers.js';
 
@@ -30,16 +30,12 @@ export class VirtualApic {
   pendingWrite = -1;
   private readonly core: ProcessorCore;
   private readonly controls: ExecutionControls;
-  private readonly leave: (information: ExitInformation) => void;
+  private readonly pendingExit: PendingExit;
 
-  constructor(
-    core: ProcessorCore,
-    controls: ExecutionControls,
-    leave: (information: ExitInformation) => void,
-  ) {
+  constructor(core: ProcessorCore, controls: ExecutionControls, pendingExit: PendingExit) {
     this.core = core;
     this.controls = controls;
-    this.leave = leave;
+    this.pendingExit = pendingExit;
   }
 
   private get delivers(): boolean {
@@ -238,8 +234,12 @@ export class VirtualApic {
   }
 
   private trap(reason: number, qualification: number, instructionLength: number): true {
-    this.leave({ reason, qualification, instructionLength, afterInstruction: true, resumeFlag: 'clear' });
-    return true;
+    const exit = this.pendingExit.start(reason);
+    exit.qualification = qualification;
+    exit.instructionLength = instructionLength;
+    exit.afterInstruction = true;
+    exit.resumeFlag = 'clear';
+    return exit.take();
   }
 
   private setBit(register: number, vector: number, value: boolean): void {

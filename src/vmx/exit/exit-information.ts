@@ -9,11 +9,11 @@ export interface ExitInformation {
   /** Exit qualification. */
   readonly qualification?: number | bigint;
   /** Length in bytes of the instruction that exited; left as it was where the manual calls it undefined. */
-  readonly instructionLength?: number;
-  readonly instructionInformation?: number;
+  readonly instructionLength?: number | undefined;
+  readonly instructionInformation?: number | undefined;
   /** VM-exit interruption information, unsigned, valid bit included. */
-  readonly interruptionInformation?: number;
-  readonly interruptionErrorCode?: number;
+  readonly interruptionInformation?: number | undefined;
+  readonly interruptionErrorCode?: number | undefined;
   readonly guestLinearAddress?: bigint | undefined;
   readonly guestPhysicalAddress?: number | undefined;
   /** The exit took place while an event was delivered, if there is one in delivery. */

@@ -18,6 +18,7 @@ import { VirtualApic } from '../apic/virtual-apic.js';
 import type { ExitInformation } from '../exit/exit-information.js';
 import { cltsEffect, lmswExits, lmswResult, merge, visible, writeExits } from './control-register-rules.js';
 import type { ExecutionControls } from './execution-controls.js';
+import { PendingExit } from './pending-exit.js';
 
 const PE_AND_PG = 0x80000001n;
 
@@ -32,7 +33,7 @@ export abstract class ControlRegisterIntercepts {
   protected readonly core: ProcessorCore;
   protected readonly controls: ExecutionControls;
   readonly virtualApic: VirtualApic;
-  protected readonly leave: (information: ExitInformation) => void;
+  protected readonly pendingExit: PendingExit;
   /** Length of the MOV to CR8 under way, for the trap-like exit after it. */
   private cr8WriteLength = 0;
 
@@ -44,8 +45,8 @@ export abstract class ControlRegisterIntercepts {
   ) {
     this.core = core;
     this.controls = controls;
-    this.leave = leave;
-    this.virtualApic = new VirtualApic(core, controls, leave);
+    this.pendingExit = new PendingExit(leave);
+    this.virtualApic = new VirtualApic(core, controls, this.pendingExit);
   }
 
   writeCr0(instruction: Instruction, value: bigint, gpr: number): bigint | undefined {
@@ -112,13 +113,10 @@ export abstract class ControlRegisterIntercepts {
   ): number | undefined {
     const { cr0Mask, cr0Shadow } = this.controls;
     if (!lmswExits(source, cr0Mask, cr0Shadow)) return lmswResult(source, this.core.state.cr0, cr0Mask);
-    this.leave({
-      reason: EXIT_REASON.CR_ACCESS,
-      qualification: encodeLmswQualification(source, memoryAddress !== undefined),
-      instructionLength: instruction.length,
-      guestLinearAddress: memoryAddress,
-      resumeFlag: 'clear',
-    });
+    const exit = this.pendingExit.startAt(instruction, EXIT_REASON.CR_ACCESS);
+    exit.qualification = encodeLmswQualification(source, memoryAddress !== undefined);
+    exit.guestLinearAddress = memoryAddress;
+    exit.take();
     return undefined;
   }
 
@@ -138,13 +136,11 @@ export abstract class ControlRegisterIntercepts {
     const address = this.controls.virtualApicPage + VIRTUAL_TPR;
     if (this.core.memory.contains(address, 4)) this.core.memory.write32(hostPhysical(address), tpr);
     if (this.virtualApic.taskPriorityChanged() || !this.tprBelowThreshold()) return false;
-    this.leave({
-      reason: EXIT_REASON.TPR_BELOW_THRESHOLD,
-      instructionLength: this.cr8WriteLength,
-      afterInstruction: true,
-      resumeFlag: 'clear',
-    });
-    return true;
+    const exit = this.pendingExit.start(EXIT_REASON.TPR_BELOW_THRESHOLD);
+    exit.instructionLength = this.cr8WriteLength;
+    exit.afterInstruction = true;
+    exit.resumeFlag = 'clear';
+    return exit.take();
   }
 
   protected instructionExit(
@@ -152,8 +148,9 @@ export abstract class ControlRegisterIntercepts {
     instruction: Instruction,
     qualification: number | bigint = 0,
   ): true {
-    this.leave({ reason, qualification, instructionLength: instruction.length, resumeFlag: 'clear' });
-    return true;
+    const exit = this.pendingExit.startAt(instruction, reason);
+    exit.qualification = qualification;
+    return exit.take();
   }
 
   private crExit(instruction: Instruction, register: number, type: number, gpr: number): true {

@@ -53,63 +53,66 @@ const GDTR_OR_IDTR: ReadonlySet<string> = new Set(['SGDT', 'SIDT', 'LGDT', 'LIDT
 const isSoftware = (event: ProcessorEvent): boolean =>
   event.type === 'software-exception' || event.type === 'privileged-software-exception';
 
+/** IN and OUT name the port in an operand of their own; INS and OUTS have it in DX. */
+const hasImmediatePort = (instruction: Instruction, direction: 'in' | 'out'): boolean =>
+  instruction.encoding.operands[direction === 'in' ? 1 : 0]?.slot === 'immediate';
+
+/** Segment of the memory operand of INS and OUTS. */
+function stringSegment(instruction: Instruction, direction: 'in' | 'out'): number {
+  if (direction === 'in') return SEGMENT.ES;
+  return instruction.segmentOverride === NO_REGISTER ? SEGMENT.DS : instruction.segmentOverride;
+}
+
 export class NonRootOperation extends ControlRegisterIntercepts implements Intercepts {
   /**
    * @param instructionLength length of the instruction that made the access. The manual leaves it undefined for
    * most of these exits; processors give it for APIC accesses, and hypervisors rely on that to skip the instruction.
    */
   exit(signal: VmExitSignal, instructionLength?: number): void {
-    this.leave({
-      reason: signal.reason,
-      qualification: signal.qualification,
-      guestPhysicalAddress: signal.guestPhysicalAddress,
-      guestLinearAddress: signal.guestLinearAddress,
-      duringDelivery: true,
-      resumeFlag: 'set',
-      ...(instructionLength === undefined ? {} : { instructionLength }),
-    });
+    const exit = this.pendingExit.start(signal.reason);
+    exit.qualification = signal.qualification;
+    exit.guestPhysicalAddress = signal.guestPhysicalAddress;
+    exit.guestLinearAddress = signal.guestLinearAddress;
+    exit.duringDelivery = true;
+    exit.resumeFlag = 'set';
+    exit.instructionLength = instructionLength;
+    exit.take();
   }
 
   exception(event: ProcessorEvent): boolean {
     if (event.type === 'nmi') return this.nmi();
     if (!exceptionExits(this.controls, event)) return false;
-    this.leave({
-      reason: EXIT_REASON.EXCEPTION_NMI,
-      qualification: exceptionQualification(event),
-      interruptionInformation: interruptionOf(event),
-      // A double fault that exits is not an exit during delivery of the event that led to it (27.2.4).
-      duringDelivery: event.vector !== VECTOR.DF && this.core.eventInDelivery !== event,
-      resumeFlag: resumeFlagOf(event),
-      ...(event.errorCode === undefined ? {} : { interruptionErrorCode: event.errorCode }),
-      ...(isSoftware(event) ? { instructionLength: event.instructionLength } : {}),
-    });
-    return true;
+    const exit = this.pendingExit.start(EXIT_REASON.EXCEPTION_NMI);
+    exit.qualification = exceptionQualification(event);
+    exit.interruptionInformation = interruptionOf(event);
+    exit.interruptionErrorCode = event.errorCode;
+    // A double fault that exits is not an exit during delivery of the event that led to it (27.2.4).
+    exit.duringDelivery = event.vector !== VECTOR.DF && this.core.eventInDelivery !== event;
+    exit.resumeFlag = resumeFlagOf(event);
+    if (isSoftware(event)) exit.instructionLength = event.instructionLength;
+    return exit.take();
   }
 
   /** A non-maskable interrupt is about to be delivered. After an exit due to it NMIs are blocked. */
   nmi(): boolean {
     if (!this.controls.hasPinBased(PIN_BASED.NMI_EXITING)) return false;
-    this.leave({
-      reason: EXIT_REASON.EXCEPTION_NMI,
-      interruptionInformation: encodeInterruption(VECTOR.NMI, INTERRUPTION_TYPE.NMI, false),
-    });
+    const exit = this.pendingExit.start(EXIT_REASON.EXCEPTION_NMI);
+    exit.interruptionInformation = encodeInterruption(VECTOR.NMI, INTERRUPTION_TYPE.NMI, false);
+    exit.take();
     this.core.nmiBlocked = true;
     return true;
   }
 
   tripleFault(): boolean {
-    this.leave({ reason: EXIT_REASON.TRIPLE_FAULT });
-    return true;
+    return this.pendingExit.start(EXIT_REASON.TRIPLE_FAULT).take();
   }
 
   taskSwitch(selector: number, source: 'call' | 'iret' | 'jmp' | 'gate', instructionLength: number): boolean {
-    this.leave({
-      reason: EXIT_REASON.TASK_SWITCH,
-      qualification: encodeTaskSwitchQualification(selector, source),
-      instructionLength,
-      duringDelivery: source === 'gate',
-    });
-    return true;
+    const exit = this.pendingExit.start(EXIT_REASON.TASK_SWITCH);
+    exit.qualification = encodeTaskSwitchQualification(selector, source);
+    exit.instructionLength = instructionLength;
+    exit.duringDelivery = source === 'gate';
+    return exit.take();
   }
 
   get externalInterruptExiting(): boolean {
@@ -120,20 +123,18 @@ export class NonRootOperation extends ControlRegisterIntercepts implements Inter
     if (!this.externalInterruptExiting) return false;
     if (this.virtualApic.processesPosted) {
       const vector = source.acknowledge();
-      if (!this.virtualApic.processPosted(vector))
-        this.leave({
-          reason: EXIT_REASON.EXTERNAL_INTERRUPT,
-          interruptionInformation: encodeInterruption(vector, INTERRUPTION_TYPE.EXTERNAL_INTERRUPT, false),
-        });
+      if (!this.virtualApic.processPosted(vector)) this.externalInterruptExit(vector);
       return this.core.intercepts === null;
     }
-    this.leave({
-      reason: EXIT_REASON.EXTERNAL_INTERRUPT,
-      interruptionInformation: this.acknowledges
-        ? encodeInterruption(source.acknowledge(), INTERRUPTION_TYPE.EXTERNAL_INTERRUPT, false)
-        : 0,
-    });
-    return true;
+    return this.externalInterruptExit(this.acknowledges ? source.acknowledge() : undefined);
+  }
+
+  /** @param vector undefined when the interrupt has not been acknowledged */
+  private externalInterruptExit(vector: number | undefined): true {
+    const exit = this.pendingExit.start(EXIT_REASON.EXTERNAL_INTERRUPT);
+    if (vector !== undefined)
+      exit.interruptionInformation = encodeInterruption(vector, INTERRUPTION_TYPE.EXTERNAL_INTERRUPT, false);
+    return exit.take();
   }
   /** "Acknowledge interrupt on exit"; a VM-exit control, set at VM entry. */
   acknowledges = false;
@@ -247,26 +248,23 @@ export class NonRootOperation extends ControlRegisterIntercepts implements Inter
   vmxInstruction(instruction: Instruction, displacement: bigint): boolean {
     const reason = VMX_INSTRUCTION_REASON.get(instruction.encoding.mnemonic);
     if (reason === undefined) return false;
-    this.leave({
-      reason,
-      qualification: displacement,
-      instructionLength: instruction.length,
-      instructionInformation: instructionInformation(instruction),
-      resumeFlag: 'clear',
-    });
-    return true;
+    return this.operandExit(reason, instruction, displacement);
   }
 
   descriptorTable(instruction: Instruction, displacement: bigint): boolean {
     if (!this.controls.hasSecondary(SECONDARY.DESCRIPTOR_TABLE_EXITING)) return false;
-    this.leave({
-      reason: GDTR_OR_IDTR.has(instruction.encoding.mnemonic) ? EXIT_REASON.GDTR_IDTR : EXIT_REASON.LDTR_TR,
-      qualification: displacement,
-      instructionLength: instruction.length,
-      instructionInformation: instructionInformation(instruction),
-      resumeFlag: 'clear',
-    });
-    return true;
+    const reason = GDTR_OR_IDTR.has(instruction.encoding.mnemonic)
+      ? EXIT_REASON.GDTR_IDTR
+      : EXIT_REASON.LDTR_TR;
+    return this.operandExit(reason, instruction, displacement);
+  }
+
+  /** An exit that tells about the instruction's operands. */
+  private operandExit(reason: number, instruction: Instruction, displacement: bigint): true {
+    const exit = this.pendingExit.startAt(instruction, reason);
+    exit.qualification = displacement;
+    exit.instructionInformation = instructionInformation(instruction);
+    return exit.take();
   }
 
   readMsr(instruction: Instruction, index: number): boolean {
@@ -290,31 +288,24 @@ export class NonRootOperation extends ControlRegisterIntercepts implements Inter
     linearAddress: LinearAddress | undefined,
   ): boolean {
     if (!ioExits(this.core.memory, this.controls, port, sizeInBytes)) return false;
-    const isString = linearAddress !== undefined;
-    const segment =
-      direction === 'in'
-        ? SEGMENT.ES
-        : instruction.segmentOverride === NO_REGISTER
-          ? SEGMENT.DS
-          : instruction.segmentOverride;
-    this.leave({
-      reason: EXIT_REASON.IO_INSTRUCTION,
-      qualification: encodeIoQualification({
-        port,
-        sizeInBytes,
-        direction,
-        string: isString,
-        rep: isString && (instruction.prefixes & (PREFIX.REP | PREFIX.REPNE)) !== 0,
-        immediate: instruction.encoding.operands.some((operand) => operand.slot === 'immediate'),
-      }),
-      instructionLength: instruction.length,
-      resumeFlag: 'clear',
-      guestLinearAddress: linearAddress,
-      ...(isString
-        ? { instructionInformation: encodeStringIoInformation(instruction.addressSize, segment) }
-        : {}),
+    const exit = this.pendingExit.startAt(instruction, EXIT_REASON.IO_INSTRUCTION);
+    const string = linearAddress !== undefined;
+    exit.qualification = encodeIoQualification({
+      port,
+      sizeInBytes,
+      direction,
+      string,
+      rep: string && (instruction.prefixes & (PREFIX.REP | PREFIX.REPNE)) !== 0,
+      immediate: hasImmediatePort(instruction, direction),
     });
-    return true;
+    if (string) {
+      exit.guestLinearAddress = linearAddress;
+      exit.instructionInformation = encodeStringIoInformation(
+        instruction.addressSize,
+        stringSegment(instruction, direction),
+      );
+    }
+    return exit.take();
   }
 
   readDebugRegister(instruction: Instruction, number: number, gpr: number): boolean {
@@ -335,8 +326,7 @@ export class NonRootOperation extends ControlRegisterIntercepts implements Inter
   }
 
   private exitIf(condition: boolean, reason: number): boolean {
-    if (condition) this.leave({ reason });
-    return condition;
+    return condition && this.pendingExit.start(reason).take();
   }
 
   private primaryExit(
