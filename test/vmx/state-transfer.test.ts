@@ -266,11 +266,15 @@ describe('unusual state', () => {
   for (const [field, value, bit] of [
     [VMCS.VM_ENTRY_INTERRUPTION_INFORMATION, 0x80000030n, UNUSUAL.EVENT],
     [VMCS.GUEST_RFLAGS, 0n, UNUSUAL.FLAGS],
-    [VMCS.GUEST_RFLAGS, 0x20002n, UNUSUAL.FLAGS],
+    [VMCS.GUEST_RFLAGS, 0x20002n, UNUSUAL.FLAGS | UNUSUAL.SEGMENTS],
     [VMCS.GUEST_RFLAGS, 0x100000002n, UNUSUAL.FLAGS],
     [VMCS.GUEST_RIP, 0x7fff00000000000n, UNUSUAL.FLAGS],
     [VMCS.GUEST_ACTIVITY_STATE, 1n, UNUSUAL.NON_REGISTER],
-    [VMCS.GUEST_INTERRUPTIBILITY_STATE, 8n, UNUSUAL.NON_REGISTER],
+    [VMCS.GUEST_INTERRUPTIBILITY_STATE, 1n, UNUSUAL.NON_REGISTER | UNUSUAL.BLOCKING],
+    [VMCS.GUEST_INTERRUPTIBILITY_STATE, 2n, UNUSUAL.BLOCKING],
+    [VMCS.GUEST_INTERRUPTIBILITY_STATE, 3n, UNUSUAL.NON_REGISTER | UNUSUAL.BLOCKING],
+    [VMCS.GUEST_INTERRUPTIBILITY_STATE, 4n, UNUSUAL.NON_REGISTER | UNUSUAL.BLOCKING],
+    [VMCS.GUEST_INTERRUPTIBILITY_STATE, 8n, UNUSUAL.BLOCKING],
     [VMCS.GUEST_PENDING_DEBUG_EXCEPTIONS, 1n << 63n, UNUSUAL.NON_REGISTER],
     [VMCS.VMCS_LINK_POINTER, 0xfffffffffffffffen, UNUSUAL.NON_REGISTER],
     [VMCS.VMCS_LINK_POINTER, 0x7fffffffffffffffn, UNUSUAL.NON_REGISTER],
@@ -284,39 +288,70 @@ describe('unusual state', () => {
       expect(subject.state.bytes).toEqual(before);
     });
 
-  it('is there whenever a rule that depends on it is broken', () => {
+  const userMode = (): Subject => {
     const subject = plain();
-    const source = new RandomSource(7);
-    const environment = {
-      memory: subject.machine.memory,
-      capabilities: BASE_CAPABILITIES,
-      hostInLongMode: true,
-    };
-    const steps = ENTRY_STEPS.filter((step) => step.unusual !== undefined);
-    expect(steps).toHaveLength(3);
-    const fields = [...new Set(steps.flatMap((step) => step.rules.rules.map((rule) => rule.field)))];
-    const good = [...fields, VMCS.VM_ENTRY_CONTROLS, VMCS.GUEST_CS_ACCESS_RIGHTS].map(
-      (field) => [field, subject.vmcs.value(field)] as const,
-    );
-    let broken = 0;
-    for (let round = 0; round < 500 * ROUNDS; round++) {
-      for (const [field, value] of good) subject.set(field, value);
-      for (let n = 1 + source.below(3); n > 0; n--) {
-        const [field, value] = source.pick(good);
-        const width = isSelector(field) ? 16 : has64Bits(field) ? 64 : 32;
-        subject.set(field, value ^ (1n << BigInt(source.below(width))));
-      }
-      const found = unusual(subject);
-      for (const step of steps) {
-        // Rules on the event's fields are about valid events only.
-        if (step.unusual === UNUSUAL.EVENT && (found & UNUSUAL.EVENT) === 0) continue;
-        if (checkSection(step.rules, subject.vmcs, environment) === undefined) continue;
-        broken++;
-        if ((found & step.unusual!) === 0) expect.fail(`${step.rules.section}: unusual state is missed`);
-      }
-    }
-    expect(broken).toBeGreaterThan(ROUNDS);
+    for (const [field, value] of [
+      [VMCS.GUEST_CS_SELECTOR, 0x33n],
+      [VMCS.GUEST_CS_ACCESS_RIGHTS, 0xa0fbn],
+      [VMCS.GUEST_SS_SELECTOR, 0x2bn],
+      [VMCS.GUEST_SS_ACCESS_RIGHTS, 0xc0f3n],
+      [VMCS.GUEST_DS_SELECTOR, 0n],
+      [VMCS.GUEST_DS_ACCESS_RIGHTS, 0x10000n],
+      [VMCS.GUEST_FS_BASE, 0x7fff12345678n],
+      [VMCS.GUEST_GS_BASE, 0xffff880012345678n],
+      [VMCS.GUEST_LDTR_SELECTOR, 0x60n],
+      [VMCS.GUEST_LDTR_LIMIT, 0xfffn],
+      [VMCS.GUEST_LDTR_ACCESS_RIGHTS, 0x82n],
+      [VMCS.GUEST_CR0, 0x8005003bn],
+      [VMCS.GUEST_IA32_PAT, 0x7040600070406n],
+      [VMCS.GUEST_IA32_EFER, 0xd01n],
+    ] as const)
+      subject.set(field, value);
+    subject.set(VMCS.VM_ENTRY_CONTROLS, subject.vmcs.value(VMCS.VM_ENTRY_CONTROLS) | 0xc000n);
+    return subject;
+  };
+
+  it('is absent from a user-mode guest with an LDT, of which EFER and PAT are loaded', () => {
+    expect(unusual(userMode())).toBe(0);
   });
+
+  for (const [mode, guest] of [
+    ['in supervisor mode', plain],
+    ['in user mode', userMode],
+  ] as const)
+    it(`is there whenever a rule that depends on it is broken, ${mode}`, () => {
+      const subject = guest();
+      const source = new RandomSource(7);
+      const environment = {
+        memory: subject.machine.memory,
+        capabilities: BASE_CAPABILITIES,
+        hostInLongMode: true,
+      };
+      const steps = ENTRY_STEPS.filter((step) => step.unusual !== undefined);
+      expect(steps).toHaveLength(6);
+      const fields = [...new Set(steps.flatMap((step) => step.rules.rules.map((rule) => rule.field)))];
+      const good = [...fields, VMCS.VM_ENTRY_CONTROLS, VMCS.GUEST_RIP].map(
+        (field) => [field, subject.vmcs.value(field)] as const,
+      );
+      let broken = 0;
+      for (let round = 0; round < 1000 * ROUNDS; round++) {
+        for (const [field, value] of good) subject.set(field, value);
+        for (let n = 1 + source.below(3); n > 0; n--) {
+          const [field, value] = source.pick(good);
+          const width = isSelector(field) ? 16 : has64Bits(field) ? 64 : 32;
+          subject.set(field, value ^ (1n << BigInt(source.below(width))));
+        }
+        const found = unusual(subject);
+        for (const step of steps) {
+          // Rules on the event's fields are about valid events only.
+          if (step.unusual === UNUSUAL.EVENT && (found & UNUSUAL.EVENT) === 0) continue;
+          if (checkSection(step.rules, subject.vmcs, environment) === undefined) continue;
+          broken++;
+          if ((found & step.unusual!) === 0) expect.fail(`${step.rules.section}: unusual state is missed`);
+        }
+      }
+      expect(broken).toBeGreaterThan(ROUNDS);
+    });
 });
 
 describe('differences between the guest entered and the one before', () => {

@@ -17,7 +17,7 @@ import {
 } from './field-tests.js';
 
 /** IA32_DEBUGCTL bits that are not reserved on a Nehalem-class processor. */
-const DEBUGCTL_SUPPORTED = 0x7fc3;
+export const DEBUGCTL_SUPPORTED = 0x7fc3;
 
 const loadsDebugControls = (v: Vmcs): boolean => hasEntryControl(v, ENTRY_CONTROL.LOAD_DEBUG_CONTROLS);
 const loadsEfer = (v: Vmcs): boolean => hasEntryControl(v, ENTRY_CONTROL.LOAD_IA32_EFER);

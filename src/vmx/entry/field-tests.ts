@@ -37,7 +37,7 @@ export const isNotCanonical = (high: number): boolean => {
 };
 
 /** Bits of the upper half beyond the physical-address width. */
-const HIGH_RESERVED = ~((1 << (PHYSICAL_ADDRESS_WIDTH - 32)) - 1);
+export const HIGH_RESERVED = ~((1 << (PHYSICAL_ADDRESS_WIDTH - 32)) - 1);
 export const exceedsPhysicalAddressWidth = (high: number): boolean => (high & HIGH_RESERVED) !== 0;
 
 /** A byte of IA32_PAT that is no memory type: only 0, 1, 4, 5, 6 and 7 are. */

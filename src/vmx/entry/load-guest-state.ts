@@ -15,8 +15,8 @@ function loadSegments(t: TransferBuilder): void {
   for (const segment of GUEST_SEGMENTS) {
     const offset = STATE.SEGMENTS + segment.number * SEGMENT_STRIDE;
     t.loadRegister(offset + SEGMENT_FIELD.BASE, segment.base);
-    t.loadRegister(offset + SEGMENT_FIELD.LIMIT, segment.limit);
-    t.loadRegister(offset + SEGMENT_FIELD.ACCESS_RIGHTS, segment.accessRights);
+    // Limit and access rights.
+    t.loadPair(offset + SEGMENT_FIELD.LIMIT, segment.limit);
     t.loadRegister(offset + SEGMENT_FIELD.SELECTOR, segment.selector);
   }
   t.loadRegister(STATE.GDTR_BASE, VMCS.GUEST_GDTR_BASE);

@@ -50,12 +50,21 @@ const HOST_STEPS: readonly Step[] = [
 ];
 
 const GUEST_STEPS: readonly Step[] = [
-  { rules: GUEST_REGISTER_RULES, groups: EXECUTION | GROUP.ENTRY_CONTROLS | GROUP.GUEST_REGISTERS },
+  {
+    rules: GUEST_REGISTER_RULES,
+    groups: EXECUTION | GROUP.ENTRY_CONTROLS | GROUP.GUEST_REGISTERS,
+    unusual: UNUSUAL.REGISTERS,
+  },
   {
     rules: GUEST_SEGMENT_RULES,
     groups: EXECUTION | GROUP.ENTRY_CONTROLS | GROUP.GUEST_REGISTERS | GROUP.GUEST_SEGMENTS,
+    unusual: UNUSUAL.SEGMENTS,
   },
-  { rules: GUEST_DESCRIPTOR_TABLE_RULES, groups: GROUP.GUEST_DESCRIPTOR_TABLES },
+  {
+    rules: GUEST_DESCRIPTOR_TABLE_RULES,
+    groups: GROUP.GUEST_DESCRIPTOR_TABLES,
+    unusual: UNUSUAL.DESCRIPTOR_TABLES,
+  },
   { rules: GUEST_FLAG_RULES, groups: 0, unusual: UNUSUAL.FLAGS | UNUSUAL.EVENT },
   { rules: GUEST_NON_REGISTER_RULES, groups: 0, unusual: UNUSUAL.NON_REGISTER },
   { rules: GUEST_PDPTE_RULES, groups: 0, applies: usesPaePaging },
@@ -76,8 +85,9 @@ export interface Occasion {
 }
 
 function isDue(step: Step, { dirty, unusual }: Occasion, vmcs: Vmcs): boolean {
-  if (step.groups !== 0) return (step.groups & dirty) !== 0;
-  return step.unusual !== undefined ? (step.unusual & unusual) !== 0 : step.applies!(vmcs);
+  if (step.groups !== 0 && (step.groups & dirty) === 0) return false;
+  if (step.unusual !== undefined && (step.unusual & unusual) === 0) return false;
+  return step.applies?.(vmcs) ?? true;
 }
 
 function run(

@@ -17,8 +17,8 @@ function saveSegments(t: TransferBuilder): void {
   for (const segment of GUEST_SEGMENTS) {
     const offset = STATE.SEGMENTS + segment.number * SEGMENT_STRIDE;
     t.saveRegister(segment.base, offset + SEGMENT_FIELD.BASE);
-    t.saveRegister(segment.limit, offset + SEGMENT_FIELD.LIMIT);
-    t.saveRegister(segment.accessRights, offset + SEGMENT_FIELD.ACCESS_RIGHTS);
+    // Limit and access rights, which lie side by side in both places.
+    t.saveFieldWide(segment.limit, t.registerWide(offset + SEGMENT_FIELD.LIMIT));
     // The 16 bits behind a selector are padding, zero in both places.
     t.saveRegister(segment.selector, offset + SEGMENT_FIELD.SELECTOR);
   }

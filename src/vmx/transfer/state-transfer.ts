@@ -6,7 +6,7 @@
 import { i32 } from '../../wasm/expression.js';
 import { type FunctionBody, writeModule } from '../../wasm/module-writer.js';
 import { loadGuestRegisters } from '../entry/load-guest-state.js';
-import { unusualState } from '../entry/unusual-state.js';
+import { unusualGuest, unusualState } from '../entry/unusual-state.js';
 import { loadHostState } from '../exit/load-host-state.js';
 import { saveGuestState } from '../exit/save-guest-state.js';
 import { differences, noteTranslationInputs } from '../translation-tags.js';
@@ -14,9 +14,9 @@ import { TransferBuilder } from './transfer-builder.js';
 
 /** `block` and `region` are addresses in linear memory: the processor's block, the current VMCS region. */
 export interface StateTransfer {
-  /** `UNUSUAL` bits. */
+  /** All `UNUSUAL` bits. */
   unusual(block: number, region: number): number;
-  /** Loads guest registers if nothing is unusual. @returns `DIFFERENCE` bits, or `NOT_PLAIN` */
+  /** Loads guest registers unless something is unusual that matters at every VM entry. @returns `DIFFERENCE` bits, or `NOT_PLAIN` */
   loadPlainGuest(block: number, region: number): number;
   /** Loads guest registers. @returns `DIFFERENCE` bits */
   loadGuest(block: number, region: number): number;
@@ -86,7 +86,7 @@ function loadHost(): FunctionBody {
 
 function compile(): WebAssembly.Module {
   const functions: Record<keyof StateTransfer, FunctionBody> = {
-    unusual: load((t) => t.builder.return(unusualState(t))),
+    unusual: load((t) => t.builder.return(unusualGuest(t))),
     loadPlainGuest: load((t) => {
       t.builder.if(unusualState(t), () => t.builder.return(i32(NOT_PLAIN)));
       loadGuest(t);

@@ -20,6 +20,10 @@ export const RSP_OFFSET = STATE.GPR + 4 * 8;
 /** Mask of a load of RFLAGS as a whole. */
 export const ALL_FLAGS = -1;
 
+/** Bits 31 to `lowest` of the upper half of an address are neither all 0 nor all 1. */
+export const areNotAlike = (high: I32, lowest: number): I32 =>
+  high.shiftRightSigned(lowest).add(1).greaterThanUnsigned(1);
+
 const slotOf = (field: number): number => SLOT[field]! * 4;
 
 export class TransferBuilder {
@@ -67,6 +71,10 @@ export class TransferBuilder {
   }
   setRegisterWide(offset: number, value: I64 | bigint): void {
     this.builder.store64(this.block, offset, typeof value === 'bigint' ? i64(value) : value);
+  }
+  /** Loads 64 bits of registers that lie side by side in the block as they do in the region. */
+  loadPair(offset: number, field: number): void {
+    this.setRegisterWide(offset, this.fieldWide(field));
   }
   /** Loads a register with a field, as wide as the field is. */
   loadRegister(offset: number, field: number): void {
