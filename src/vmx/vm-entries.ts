@@ -15,7 +15,7 @@ import { injectsEvent } from './entry/check-controls.js';
 import type { EntryFailure } from './entry/entry-rule.js';
 import { eventToInject } from './entry/inject-event.js';
 import { loadNonRegisterState } from './entry/load-guest-state.js';
-import { CHECKED_GROUPS, checkControlsAndHost, checkGuest } from './entry/vm-entry.js';
+import { CHECKED_GROUPS, CONTROLS_AND_HOST, GUEST } from './entry/vm-entry.js';
 import { GuestPhysicalTranslation } from './ept/guest-physical-translation.js';
 import type { ExitInformation } from './exit/exit-information.js';
 import { VmExits } from './exit/vm-exit.js';
@@ -132,7 +132,7 @@ export class VmEntries {
     const { core, vmcs, environment } = this;
     const { dirty } = vmcs;
     const occasion = { dirty, unusual: this.transfer.unusual(core.state.address, vmcs.address) };
-    const invalid = checkControlsAndHost(vmcs, environment, occasion);
+    const invalid = CONTROLS_AND_HOST.check(occasion, vmcs, environment);
     if (invalid !== undefined) {
       this.lastEntryFailure = invalid;
       return this.fail(
@@ -141,8 +141,8 @@ export class VmEntries {
           : INSTRUCTION_ERROR.ENTRY_INVALID_HOST_STATE_FIELDS,
       );
     }
-    this.transitions.load(vmcs);
-    const unfit = checkGuest(vmcs, environment, occasion);
+    if ((dirty & DECISIVE_GROUPS) !== 0) this.transitions.load(vmcs);
+    const unfit = GUEST.check(occasion, vmcs, environment);
     if (unfit !== undefined) {
       this.lastEntryFailure = unfit;
       this.exits.entryFailed(EXIT_REASON.INVALID_STATE, unfit.qualification);

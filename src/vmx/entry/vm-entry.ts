@@ -90,37 +90,38 @@ function isDue(step: Step, { dirty, unusual }: Occasion, vmcs: Vmcs): boolean {
   return step.applies?.(vmcs) ?? true;
 }
 
-function run(
-  steps: readonly Step[],
-  occasion: Occasion,
-  vmcs: Vmcs,
-  environment: EntryEnvironment,
-): EntryFailure | undefined {
-  for (const step of steps) {
-    if (!isDue(step, occasion, vmcs)) continue;
-    const failure = checkSection(step.rules, vmcs, environment);
-    if (failure !== undefined) return failure;
+/** Steps that are made one after the other, and what has to be the case for any of them to be due. */
+class Sequence {
+  private readonly steps: readonly Step[];
+  /** Groups of the steps that are due whenever one of these changed. */
+  private readonly groups: number;
+  private readonly unusual: number;
+  private readonly applies: (vmcs: Vmcs) => boolean;
+
+  /** @param applies whether a step is due that looks at memory */
+  constructor(steps: readonly Step[], applies: (vmcs: Vmcs) => boolean) {
+    this.steps = steps;
+    this.groups = steps.reduce((all, step) => (step.unusual === undefined ? all | step.groups : all), 0);
+    this.unusual = steps.reduce((all, step) => all | (step.unusual ?? 0), 0);
+    this.applies = applies;
   }
-  return undefined;
+
+  check(occasion: Occasion, vmcs: Vmcs, environment: EntryEnvironment): EntryFailure | undefined {
+    const none = (occasion.dirty & this.groups) === 0 && (occasion.unusual & this.unusual) === 0;
+    if (none && !this.applies(vmcs)) return undefined;
+    for (const step of this.steps) {
+      if (!isDue(step, occasion, vmcs)) continue;
+      const failure = checkSection(step.rules, vmcs, environment);
+      if (failure !== undefined) return failure;
+    }
+    return undefined;
+  }
 }
 
 /** Checks on VMX controls and the host-state area. */
-export function checkControlsAndHost(
-  vmcs: Vmcs,
-  environment: EntryEnvironment,
-  occasion: Occasion,
-): EntryFailure | undefined {
-  return run(CONTROL_STEPS, occasion, vmcs, environment) ?? run(HOST_STEPS, occasion, vmcs, environment);
-}
-
+export const CONTROLS_AND_HOST = new Sequence([...CONTROL_STEPS, ...HOST_STEPS], comparesVirtualTpr);
 /** Checks on the guest-state area. */
-export function checkGuest(
-  vmcs: Vmcs,
-  environment: EntryEnvironment,
-  occasion: Occasion,
-): EntryFailure | undefined {
-  return run(GUEST_STEPS, occasion, vmcs, environment);
-}
+export const GUEST = new Sequence(GUEST_STEPS, usesPaePaging);
 
 /** Some rules look at memory, whatever has changed. As long as no group of `CHECKED_GROUPS` changes, so does this not. */
 export const checksMemory = (vmcs: Vmcs): boolean => comparesVirtualTpr(vmcs) || usesPaePaging(vmcs);
