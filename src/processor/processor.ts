@@ -23,6 +23,7 @@ import type { Engine, EngineClient } from './engine/engine.js';
 import { EXIT } from './engine/records.js';
 import { SlowPath } from './engine/slow-path.js';
 import { codeSizeOf, executionMode, noteModeInputs, PagingMode } from './execution-mode.js';
+import type { LoopOwner } from './loop-owner.js';
 import { type LinearAccessContext, PagedLinearMemory } from './paging/linear-memory.js';
 import { type Walk, walkPageTables } from './paging/page-walk.js';
 import { TranslationBuffer } from './paging/translation-buffer.js';
@@ -30,7 +31,7 @@ import type { InstructionObserver, RunLimits, Stop } from './run.js';
 import { checkedLinearAddress, effectiveAddress } from './segmentation/segment-address.js';
 import { STATE } from './state/layout.js';
 import { ProcessorState } from './state/processor-state.js';
-import { type LoopOwner, StepLoop } from './step-loop.js';
+import { StepLoop } from './step-loop.js';
 
 /** What the machine gives a processor. */
 export interface ProcessorEnvironment {

@@ -5,16 +5,16 @@
 
 import { RFLAGS } from '../architecture/rflags.js';
 import { VECTOR } from '../architecture/vectors.js';
-import type { Instruction } from '../instruction-set/instruction.js';
-import { GuestFault, OUTCOME, type Outcome, type ProcessorCore, VmExitSignal } from './core.js';
-import { BlockSource, type CodeOwner } from './engine/block-source.js';
+import { GuestFault, OUTCOME, type Outcome, VmExitSignal } from './core.js';
+import { BlockSource } from './engine/block-source.js';
 import type { Block } from './engine/code-cache.js';
 import type { Engine } from './engine/engine.js';
 import { EXIT, RECORD } from './engine/records.js';
 import { takeBoundaryEvent } from './events/boundary.js';
 import { DELIVERY, type Delivery, raiseFault } from './events/delivery.js';
 import { DR6 } from './events/event.js';
-import type { InstructionObserver, RunLimits, Stop } from './run.js';
+import type { LoopOwner } from './loop-owner.js';
+import type { RunLimits, Stop } from './run.js';
 import { STATE } from './state/layout.js';
 import { unimplementedInstruction } from './unimplemented-instruction.js';
 
@@ -27,28 +27,12 @@ const SHUTDOWN: Stop = { kind: 'shutdown' };
 const WORD = {
   INSTRUCTIONS_LEFT: STATE.BUDGET >> 2,
   CYCLES_LEFT: (STATE.BUDGET >> 2) + 1,
-  RIP_LOW: STATE.RIP >> 2,
-  RIP_HIGH: (STATE.RIP >> 2) + 1,
   RFLAGS_OTHER: STATE.RFLAGS_OTHER >> 2,
   EXIT_REASON: STATE.EXIT_REASON >> 2,
   EXIT_RECORD: STATE.EXIT_RECORD >> 2,
   FAULT_VECTOR: STATE.FAULT_VECTOR >> 2,
   FAULT_ERROR_CODE: STATE.FAULT_ERROR_CODE >> 2,
 } as const;
-
-/** What the loop needs of its processor beyond `ProcessorCore`. */
-export interface LoopOwner extends ProcessorCore {
-  readonly buffer: CodeOwner['buffer'];
-  readonly codeSize: CodeOwner['codeSize'];
-  readonly observer: InstructionObserver | null;
-  /** Counts settings of the interrupt shadow, to tell a fresh one from one that has had its instruction. */
-  readonly shadowSettings: number;
-  instructionsRetired: number;
-  /** What TypeScript called from generated code threw, taken once. */
-  takeSignal(): unknown;
-  /** Forgets writes of an instruction that did not complete. */
-  abandonWrites(): void;
-}
 
 /** Largest budget that fits into half of STATE.BUDGET. */
 const MAXIMUM_SLICE = 0x7fffffff;
@@ -121,21 +105,31 @@ export class StepLoop {
 
   /** Enters generated code once, for as long as it goes. */
   private runBlocks(): Stop | undefined {
-    let record = this.source.cachedRecord();
+    const { owner, source, instructions } = this;
+    const { handlers } = this.engine;
+    const cycles = this.cyclesToLookAgain() | 0;
+    if (!source.awaitsTarget) {
+      handlers.enterAtRip(owner.state.address, instructions, cycles);
+      if (this.words[WORD.EXIT_RECORD] !== 0) return this.afterExit(instructions, cycles, false);
+    }
+    let record = source.cachedRecord();
     if (record === 0) {
       try {
-        record = this.source.find(false).record;
+        record = source.find(false).record;
       } catch (problem) {
         this.lastCompleted = false;
         return this.deliver(problem);
       }
     }
-    // Up to the end of the run or of the VMX-preemption timer.
+    handlers.enter(record, owner.state.address, instructions, cycles);
+    return this.afterExit(instructions, cycles, false);
+  }
+
+  /** Cycles that generated code may run for: up to the end of the run or of the VMX-preemption timer. */
+  private cyclesToLookAgain(): number {
     const { owner, cycles } = this;
     const deadline = owner.intercepts?.preemptionDeadline;
-    const untilDeadline =
-      deadline === undefined ? cycles : Math.min(cycles, deadline - owner.timeStampCounter);
-    return this.enter(record, this.instructions, untilDeadline | 0, false);
+    return deadline === undefined ? cycles : Math.min(cycles, deadline - owner.timeStampCounter);
   }
 
   /** Enters generated code for one instruction, with a budget for just that, so that none behind it is entered. */
@@ -147,45 +141,28 @@ export class StepLoop {
       this.lastCompleted = false;
       return this.deliver(problem);
     }
-    return this.enter(block.record, block.instructions.length, block.cyclesFrom[0]!, true);
-  }
-
-  private enter(first: number, instructions: number, cycles: number, single: boolean): Stop | undefined {
-    this.engine.handlers.enter(first, this.owner.state.address, instructions, cycles);
-    return this.afterExit(instructions, cycles, single);
+    const instructions = block.instructions.length;
+    const cycles = block.cyclesFrom[0]!;
+    this.engine.handlers.enter(block.record, this.owner.state.address, instructions, cycles);
+    return this.afterExit(instructions, cycles, true);
   }
 
   /** Counts what generated code has used up of its budget, and acts on why it was left. */
   private afterExit(instructions: number, cycles: number, single: boolean): Stop | undefined {
-    const { words, engine } = this;
+    const { words } = this;
     const reason = words[WORD.EXIT_REASON]!;
     const record = words[WORD.EXIT_RECORD]!;
     const paidInstructions = instructions - words[WORD.INSTRUCTIONS_LEFT]!;
     const paidCycles = cycles - words[WORD.CYCLES_LEFT]!;
     this.lastCompleted = false;
-    if (reason > EXIT.COMPLETED) {
+    if (reason === EXIT.SYSTEM) {
       this.spend(paidInstructions, paidCycles);
-      this.afterBlock(reason, record, single);
-      return undefined;
+      return this.runSystemInstruction(this.engine.cache.blockOf(record));
     }
-    const block = engine.cache.blockOf(record);
-    const position = engine.view.getUint8(record + RECORD.POSITION);
-    // What follows in the block, and the instruction itself unless it is done, is paid but has not run.
-    const reached = reason === EXIT.COMPLETED ? position + 1 : position;
-    this.spend(
-      paidInstructions - (block.instructions.length - reached),
-      paidCycles - (block.cyclesFrom[reached] as number),
-    );
-    if (reason === EXIT.COMPLETED) {
-      this.completed(record, undefined, single);
-      return undefined;
-    }
-    // A block lies within a page: the offset never carries into the upper half.
-    words[WORD.RIP_LOW] = block.ripLow + (block.offsets[position] as number);
-    words[WORD.RIP_HIGH] = block.ripHigh;
-    return reason === EXIT.SYSTEM
-      ? this.runSystemInstruction(block, position)
-      : this.afterUnfinished(reason, block.instructions[position]!);
+    if (reason <= EXIT.COMPLETED) return this.afterPart(reason, record, paidInstructions, paidCycles, single);
+    this.spend(paidInstructions, paidCycles);
+    this.afterBlock(reason, record, single);
+    return undefined;
   }
 
   private spend(instructions: number, cycles: number): void {
@@ -218,16 +195,36 @@ export class StepLoop {
     }
   }
 
-  /** Generated code was left by an instruction that has changed nothing; RIP is at it. */
-  private afterUnfinished(reason: number, instruction: Instruction): Stop | undefined {
-    const { owner, words } = this;
+  /** Generated code was left in the middle of a block. */
+  private afterPart(
+    reason: number,
+    record: number,
+    paidInstructions: number,
+    paidCycles: number,
+    single: boolean,
+  ): Stop | undefined {
+    const { owner, words, engine } = this;
+    const block = engine.cache.blockOf(record);
+    const position = engine.view.getUint8(record + RECORD.POSITION);
+    // What follows in the block, and the instruction itself unless it is done, is paid but has not run.
+    const reached = reason === EXIT.COMPLETED ? position + 1 : position;
+    this.spend(
+      paidInstructions - (block.instructions.length - reached),
+      paidCycles - (block.cyclesFrom[reached] as number),
+    );
+    if (reason === EXIT.COMPLETED) {
+      this.completed(record, undefined, single);
+      return undefined;
+    }
+    // The instruction has changed nothing: the processor goes back to its start.
+    owner.state.rip = engine.view.getBigUint64(record + RECORD.RIP, true);
     switch (reason) {
       case EXIT.AGAIN:
         this.stepNext = false;
         return undefined;
       case EXIT.SIGNAL:
         owner.abandonWrites();
-        return this.deliver(owner.takeSignal(), instruction.length);
+        return this.deliver(owner.takeSignal(), block.instructions[position]!.length);
       case EXIT.FAULT: {
         owner.abandonWrites();
         const errorCode = words[WORD.FAULT_ERROR_CODE]!;
@@ -247,9 +244,9 @@ export class StepLoop {
   }
 
   /** Runs the last instruction of a block in TypeScript; RIP is at it and nothing of it has been paid. */
-  private runSystemInstruction(block: Block, position: number): Stop | undefined {
+  private runSystemInstruction(block: Block): Stop | undefined {
     const { owner } = this;
-    const instruction = block.instructions[position] as Instruction;
+    const instruction = block.last;
     const execute = block.system;
     if (execute === undefined) throw unimplementedInstruction(owner, instruction);
     this.lastSystem = instruction.encoding.mnemonic;
@@ -260,7 +257,7 @@ export class StepLoop {
       return this.deliver(problem, instruction.length);
     }
     this.stepNext = false;
-    const cycles = block.cyclesFrom[position] as number;
+    const cycles = block.cyclesFrom[block.instructions.length - 1] as number;
     switch (outcome) {
       case OUTCOME.EXITED:
         return VM_EXIT;

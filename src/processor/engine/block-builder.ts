@@ -116,45 +116,51 @@ export class BlockBuilder {
     for (let n = count - 1; n >= 0; n--)
       cyclesFrom[n] = (cyclesFrom[n + 1] as number) + this.cyclesOf(instructions[n]!.encoding);
     for (let n = 0; n < count; n++) {
-      const nextRip = location.rip + BigInt(offsets[n + 1]!);
-      this.writeRecord(record + n * RECORD_SIZE, instructions[n]!, handlers[n]!.slot, nextRip, n, number);
+      const rip = location.rip + BigInt(offsets[n]!);
+      this.writeRecord(record + n * RECORD_SIZE, instructions[n]!, handlers[n]!.slot, rip, n, number);
     }
+    const last = instructions[count - 1]!;
+    if (handlers[count - 1] === this.handlers.system)
+      this.writeCost(record + (count - 1) * RECORD_SIZE + RECORD.SYSTEM_COST, 1, cyclesFrom[count - 1]!);
     if (!endsItself) {
       const nextRip = location.rip + BigInt(offsets[count]!);
       this.writeContinuation(record + count * RECORD_SIZE, location.rip, nextRip, count, number);
     }
-    const { view } = this;
-    view.setInt32(record + BLOCK_HEADER.COST, count, true);
-    view.setInt32(record + BLOCK_HEADER.COST + 4, cyclesFrom[0]!, true);
-    view.setBigUint64(record + BLOCK_HEADER.RIP, location.rip, true);
+    this.writeCost(record + BLOCK_HEADER.COST, count, cyclesFrom[0]!);
+    this.view.setBigUint64(record + BLOCK_HEADER.RIP, location.rip, true);
     return {
       record,
       rip: location.rip,
-      ripLow: Number(BigInt.asIntN(32, location.rip)),
-      ripHigh: Number(BigInt.asIntN(32, location.rip >> 32n)),
       physical: location.physical,
       lengthInBytes: offsets[count]!,
       secondPhysical: location.secondPhysical,
       mode: location.mode,
       single: location.single,
       instructions,
-      system: systemInstructionFor(instructions[count - 1]!.encoding),
-      offsets,
+      last,
+      system: systemInstructionFor(last.encoding),
       cyclesFrom,
       incoming: [],
     };
+  }
+
+  /** A cost as it is subtracted from budgets: cycles << 32 | instructions. */
+  private writeCost(address: number, instructions: number, cycles: number): void {
+    this.view.setInt32(address, instructions, true);
+    this.view.setInt32(address + 4, cycles, true);
   }
 
   private writeRecord(
     record: number,
     instruction: Instruction,
     handler: number,
-    nextRip: bigint,
+    rip: bigint,
     position: number,
     block: number,
   ): void {
     const { view } = this;
     const { encoding } = instruction;
+    const nextRip = rip + BigInt(instruction.length);
     view.setInt32(record + RECORD.HANDLER, handler, true);
     for (let n = 0; n < RECORD.REGISTER.length; n++) {
       const register = instruction.register(n);
@@ -183,6 +189,7 @@ export class BlockBuilder {
     view.setInt32(record + RECORD.LINK_NEXT, 0, true);
     view.setInt32(record + RECORD.BLOCK, block, true);
     view.setInt32(record + RECORD.SECOND_IMMEDIATE, instruction.secondImmediate, true);
+    view.setBigUint64(record + RECORD.RIP, rip, true);
   }
 
   private writeContinuation(

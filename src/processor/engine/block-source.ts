@@ -55,6 +55,10 @@ export class BlockSource {
     this.unlinked = { record, field, rip: this.owner.state.rip, generation: this.engine.cache.generation };
   }
 
+  get awaitsTarget(): boolean {
+    return this.unlinked !== undefined;
+  }
+
   /** No branch led to RIP, or none that can be linked. */
   forgetBranch(): void {
     this.unlinked = undefined;

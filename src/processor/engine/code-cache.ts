@@ -13,9 +13,6 @@ export interface Block {
   /** Linear-memory address of its first record. */
   readonly record: number;
   readonly rip: bigint;
-  /** The halves of `rip`, signed. */
-  readonly ripLow: number;
-  readonly ripHigh: number;
   readonly physical: number;
   readonly lengthInBytes: number;
   /** Where an instruction that crosses into another page goes on, -1 for none: such blocks are never linked. */
@@ -24,10 +21,9 @@ export interface Block {
   /** At most one instruction, for stepping. */
   readonly single: boolean;
   readonly instructions: readonly Instruction[];
+  readonly last: Instruction;
   /** What the last instruction does when it runs in TypeScript; undefined also for one without an implementation. */
   readonly system: SystemInstruction | undefined;
-  /** Byte offset of instruction n from the block's start; one more for the end. */
-  readonly offsets: readonly number[];
   /** Cycles of instructions n … last; one more, 0. */
   readonly cyclesFrom: readonly number[];
   /** Link fields of other blocks' records that hold this block's record. */

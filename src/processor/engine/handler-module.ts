@@ -9,8 +9,8 @@ export const HANDLER_TYPES = [
   { parameters: ['i32', 'i32', 'i32', 'i32'], results: [] },
 ] as const;
 export const HANDLER_TYPE = 0;
-/** Of the function that generated code is entered by. */
-export const WAY_IN_TYPE = 4;
+/** Of the functions that generated code is entered by. */
+export const ENTRANCE_TYPE = 4;
 export const IMPORTS = [
   { name: 'access', type: 1 },
   { name: 'commit', type: 2 },

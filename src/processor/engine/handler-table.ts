@@ -3,15 +3,15 @@
  * misses are compiled together as one WebAssembly module and placed into the shared function table.
  */
 
-import { FunctionBuilder } from '../../wasm/function-builder.js';
+import { FunctionBuilder, load64 } from '../../wasm/function-builder.js';
 import { type FunctionBody, writeModule } from '../../wasm/module-writer.js';
 import type { Semantics } from '../semantics/context.js';
 import { STATE } from '../state/layout.js';
 import { BlockLinks } from './block-links.js';
 import { HandlerContext } from './handler-context.js';
-import { HANDLER_TYPE, HANDLER_TYPES, IMPORTS, WAY_IN_TYPE } from './handler-module.js';
+import { ENTRANCE_TYPE, HANDLER_TYPE, HANDLER_TYPES, IMPORTS } from './handler-module.js';
 import { leaveWith } from './leave.js';
-import { EXIT } from './records.js';
+import { EXIT, RECORD } from './records.js';
 import { type LinkKind, type Shape, shapeKey } from './shape.js';
 
 export interface Handler {
@@ -40,15 +40,22 @@ const INSTANCES_BEFORE_MERGE = 48;
 
 type Enter = (record: number, processor: number, instructions: number, cycles: number) => void;
 
+/** The first handlers, by which generated code is entered from outside. */
+interface Entrances {
+  readonly enterBlock: Enter;
+  /** The record is 0. */
+  readonly enterAtRip: Enter;
+}
+
 export class HandlerTable {
   private readonly environment: Record<string, unknown>;
   private readonly handlers = new Map<string, Handler>();
-  /** Every handler by its slot; the first is the way in from outside. */
+  /** Every handler by its slot, entrances first. */
   private readonly bodies: FunctionBody[] = [];
   private table = new WebAssembly.Table({ initial: MINIMUM_SLOTS, element: 'anyfunc' });
   private instances = 0;
   private compiled = 0;
-  private enterCode: Enter;
+  private entrances: Entrances;
 
   constructor(memory: WebAssembly.Memory, imports: HandlerImports) {
     this.environment = {
@@ -57,8 +64,8 @@ export class HandlerTable {
       commit: imports.commit.bind(imports),
       divide: imports.divide.bind(imports),
     };
-    this.bodies.push(wayIn());
-    this.enterCode = this.merge();
+    this.bodies.push(enterBlock(), enterAtRip());
+    this.entrances = this.merge();
   }
 
   /**
@@ -66,7 +73,12 @@ export class HandlerTable {
    * @param instructions with `cycles` the budget; signed 32 bits each
    */
   enter(record: number, processor: number, instructions: number, cycles: number): void {
-    this.enterCode(record, processor, instructions, cycles);
+    this.entrances.enterBlock(record, processor, instructions, cycles);
+  }
+
+  /** As `enter`, for the block that the jump cache knows for RIP; leaves with record 0 when that can't be entered. */
+  enterAtRip(processor: number, instructions: number, cycles: number): void {
+    this.entrances.enterAtRip(0, processor, instructions, cycles);
   }
 
   /** The handler for instructions of this shape. */
@@ -78,10 +90,15 @@ export class HandlerTable {
     });
   }
 
-  /** Leaves generated code so that the instruction runs in TypeScript. */
+  /** Leaves generated code so that the instruction runs in TypeScript, which pays for it when it is done. */
   get system(): Handler {
     return this.handler('system', (builder) => {
-      leaveWith(builder, builder.local32(0), builder.local32(1), EXIT.SYSTEM);
+      const record = builder.local32(0);
+      const processor = builder.local32(1);
+      const refund = load64(record, RECORD.SYSTEM_COST);
+      builder.store64(processor, STATE.BUDGET, load64(processor, STATE.BUDGET).add(refund));
+      builder.store64(processor, STATE.RIP, load64(record, RECORD.RIP));
+      leaveWith(builder, record, processor, EXIT.SYSTEM);
       return true;
     });
   }
@@ -98,7 +115,7 @@ export class HandlerTable {
   compilePending(): void {
     if (this.compiled === this.bodies.length) return;
     if (this.instances >= INSTANCES_BEFORE_MERGE) {
-      this.enterCode = this.merge();
+      this.entrances = this.merge();
       return;
     }
     if (this.bodies.length > this.table.length) this.table.grow(this.table.length);
@@ -117,11 +134,15 @@ export class HandlerTable {
   }
 
   /** All handlers in one module; slots stay what they were. */
-  private merge(): Enter {
+  private merge(): Entrances {
     const slots = Math.max(MINIMUM_SLOTS, 2 * this.bodies.length);
     this.table = new WebAssembly.Table({ initial: slots, element: 'anyfunc' });
     this.instances = 0;
-    return this.instantiate(this.bodies, 0, [{ name: 'enter', index: 0 }]).enter as Enter;
+    const exports = [
+      { name: 'enterBlock', index: 0 },
+      { name: 'enterAtRip', index: 1 },
+    ];
+    return this.instantiate(this.bodies, 0, exports) as unknown as Entrances;
   }
 
   private instantiate(
@@ -143,12 +164,16 @@ export class HandlerTable {
   }
 }
 
-/** Stores the budget in one piece, since it is loaded so at once, and enters the first block. */
-function wayIn(): FunctionBody {
+/** An entrance stores the budget in one piece, since it is loaded so at once. */
+function entrance(goOn: (links: BlockLinks, builder: FunctionBuilder) => void): FunctionBody {
   const builder = new FunctionBuilder(4);
   const [record, processor, instructions, cycles] = [0, 1, 2, 3].map((n) => builder.local32(n));
   const budget = cycles!.extendUnsigned().shiftLeft(32n).or(instructions!.extendUnsigned());
   builder.store64(processor!, STATE.BUDGET, budget);
-  new BlockLinks(builder, record!, processor!).enter(record!);
-  return builder.finish(WAY_IN_TYPE);
+  goOn(new BlockLinks(builder, record!, processor!), builder);
+  return builder.finish(ENTRANCE_TYPE);
 }
+
+const enterBlock = (): FunctionBody => entrance((links, builder) => links.enter(builder.local32(0)));
+const enterAtRip = (): FunctionBody =>
+  entrance((links, builder) => links.lookUp(builder.bind64(load64(builder.local32(1), STATE.RIP))));

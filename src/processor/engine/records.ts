@@ -20,6 +20,8 @@ export const RECORD = {
   DISPLACEMENT: 20,
   /** First immediate, or the target of a relative branch. 64 bits. */
   IMMEDIATE: 24,
+  /** In its place, when the instruction runs in TypeScript: its own part of the block's cost, which is given back. */
+  SYSTEM_COST: 24,
   NEXT_RIP: 32,
   /** First record of the block that a taken branch, or the fall-through, leads to; 0 while unknown. */
   LINK_TAKEN: 40,
@@ -27,6 +29,8 @@ export const RECORD = {
   /** Number of the block. */
   BLOCK: 48,
   SECOND_IMMEDIATE: 52,
+  /** Address of the instruction itself. */
+  RIP: 56,
 } as const;
 
 /** In front of a block's first record: its cost (cycles << 32 | instructions) and its RIP. */
@@ -39,7 +43,7 @@ export const EXIT = {
   SIGNAL: 1,
   /** The instruction raised FAULT_VECTOR and has changed nothing. */
   FAULT: 2,
-  /** The instruction has to run in TypeScript. */
+  /** The instruction, the last of its block, has to run in TypeScript; RIP is at it and it is not paid. */
   SYSTEM: 3,
   /** One iteration of a repeated string instruction is done and the budget is used up. */
   AGAIN: 4,
