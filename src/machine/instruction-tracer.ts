@@ -59,6 +59,7 @@ export class InstructionTracer implements InstructionObserver {
   private bytes: Uint8Array = new Uint8Array(0);
   private unfinished = false;
   private running: number | undefined;
+  private readonly fetched = new Uint8Array(MAXIMUM_LENGTH);
   private readonly scratch = new Instruction();
 
   constructor(options: {
@@ -112,28 +113,26 @@ export class InstructionTracer implements InstructionObserver {
    * it, as looking sets accessed bits.
    */
   private readInstruction(): Uint8Array {
-    const { rip, scratch } = this;
+    const { rip, scratch, fetched } = this;
     const inPage = Math.min(MAXIMUM_LENGTH, PAGE_SIZE - Number(rip & BigInt(PAGE_SIZE - 1)));
-    const bytes = new Uint8Array(MAXIMUM_LENGTH);
-    if (!this.fetch(rip, bytes, 0, inPage)) return new Uint8Array(0);
+    if (!this.fetch(rip, 0, inPage)) return new Uint8Array(0);
     const { codeSize } = this.processor;
-    let status = decode(bytes, 0, inPage, codeSize, scratch);
+    let status = decode(fetched, 0, inPage, codeSize, scratch);
     if (status === DecodeStatus.NEEDS_MORE && inPage < MAXIMUM_LENGTH) {
-      if (!this.fetch(rip, bytes, inPage, MAXIMUM_LENGTH)) return bytes.slice(0, inPage);
-      status = decode(bytes, 0, MAXIMUM_LENGTH, codeSize, scratch);
+      if (!this.fetch(rip, inPage, MAXIMUM_LENGTH)) return fetched.slice(0, inPage);
+      status = decode(fetched, 0, MAXIMUM_LENGTH, codeSize, scratch);
     }
-    return bytes.slice(0, status === DecodeStatus.OK ? scratch.length : inPage);
+    return fetched.slice(0, status === DecodeStatus.OK ? scratch.length : inPage);
   }
 
-  private fetch(rip: bigint, bytes: Uint8Array, from: number, to: number): boolean {
+  /** Bytes `from` to `to` of those at `rip`, which are in one page. */
+  private fetch(rip: bigint, from: number, to: number): boolean {
     const { processor } = this;
     const { memory } = processor;
     try {
-      for (let index = from; index < to; index++) {
-        const physical = processor.translate(BigInt.asUintN(64, rip + BigInt(index)), 'fetch');
-        if (!memory.contains(physical, 1)) return false;
-        bytes[index] = memory.read8(physical);
-      }
+      const physical = processor.translate(BigInt.asUintN(64, rip + BigInt(from)), 'fetch');
+      if (!memory.contains(physical, to - from)) return false;
+      this.fetched.set(memory.bytes.subarray(physical, physical + to - from), from);
       return true;
     } catch (problem) {
       if (problem instanceof GuestFault || problem instanceof VmExitSignal) return false;
