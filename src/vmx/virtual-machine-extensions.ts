@@ -6,7 +6,7 @@
 import { isCanonical } from '../architecture/canonical-address.js';
 import { INVEPT_TYPE, INVVPID_TYPE } from '../architecture/vmx/ept.js';
 import { INSTRUCTION_ERROR } from '../architecture/vmx/instruction-errors.js';
-import { fieldName, fieldWidthInBits, OPTIONAL_FIELDS, VMCS } from '../architecture/vmx/vmcs-fields.js';
+import { fieldName, OPTIONAL_FIELDS, VMCS } from '../architecture/vmx/vmcs-fields.js';
 import {
   BASE_CAPABILITIES,
   PHYSICAL_ADDRESS_WIDTH,
@@ -134,30 +134,28 @@ export class VirtualMachineExtensions {
   }
   /** VMREAD of a value below 2^53, as a number. */
   vmreadNumber(field: number): number {
-    if (this.vmcs.base < 0) throw new VmxMisuseError(`VMREAD of ${fieldName(field)} without current VMCS`);
+    this.requireCurrent('VMREAD', field);
     return this.vmcs.readNumber(field);
   }
   /** VMWRITE of an unsigned value below 2^53. */
   vmwriteNumber(field: number, value: number): void {
-    if (this.vmcs.base < 0) throw new VmxMisuseError(`VMWRITE of ${fieldName(field)} without current VMCS`);
+    this.requireCurrent('VMWRITE', field);
     this.vmcs.writeNumber(field, value);
   }
   /** VMREAD of a field of 64 bits into two 32-bit words, low one first, without a big integer. */
   vmreadWords(field: number, words: Int32Array): void {
-    this.requireWide('VMREAD', field);
-    words[0] = this.vmcs.low(field);
-    words[1] = this.vmcs.high(field);
+    this.requireCurrent('VMREAD', field);
+    this.vmcs.readWords(field, words);
   }
   /** VMWRITE of a field of 64 bits from two 32-bit words, low one first. */
   vmwriteWords(field: number, words: Int32Array): void {
-    this.requireWide('VMWRITE', field);
-    if (Vmcs.isReadOnly(field)) throw new VmxMisuseError(`VMWRITE of read-only field ${fieldName(field)}`);
-    this.vmcs.store64(field, words[0]!, words[1]!);
+    this.requireCurrent('VMWRITE', field);
+    this.vmcs.writeWords(field, words);
   }
 
-  private requireWide(instruction: string, field: number): void {
-    if (this.vmcs.base < 0 || !Vmcs.supports(field) || fieldWidthInBits(field) !== 64)
-      throw new VmxMisuseError(`${instruction} of ${fieldName(field)} as two words fails`);
+  private requireCurrent(instruction: string, field: number): void {
+    if (this.vmcs.base < 0)
+      throw new VmxMisuseError(`${instruction} of ${fieldName(field)} without current VMCS`);
   }
 
   /**

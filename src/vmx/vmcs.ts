@@ -22,6 +22,13 @@ export class VmxMisuseError extends Error {
 
 const TWO_TO_32 = 0x100000000;
 
+/** Slot of a field, -1 for none: encodings with bit 0 set have no slot of their own. */
+const slotOf = (encoding: number): number => (encoding >= 0 && encoding < SLOT.length ? SLOT[encoding]! : -1);
+
+function refuse(what: string, encoding: number): never {
+  throw new VmxMisuseError(`${what} ${fieldName(encoding)}`);
+}
+
 export class Vmcs {
   /** All of RAM as 32-bit words. */
   readonly words: Int32Array;
@@ -69,18 +76,11 @@ export class Vmcs {
 
   /** Writes a 16- or 32-bit field, whatever its access; marks the field's group if it changes. */
   store32(field: number, value: number): void {
-    const word = this.base + SLOT[field]!;
-    if (this.words[word] === (value | 0)) return;
-    this.words[word] = value;
-    this.dirty |= FIELD_GROUP[field]!;
+    this.storeWord(field, SLOT[field]!, value);
   }
   /** Writes both halves of a 64-bit field. */
   store64(field: number, low: number, high: number): void {
-    const word = this.base + SLOT[field]!;
-    if (this.words[word] === (low | 0) && this.words[word + 1] === (high | 0)) return;
-    this.words[word] = low;
-    this.words[word + 1] = high;
-    this.dirty |= FIELD_GROUP[field]!;
+    this.storePair(field, SLOT[field]!, low, high);
   }
 
   header(word: number): number {
@@ -111,12 +111,12 @@ export class Vmcs {
     const low = Number(value & 0xffffffffn);
     const field = encoding & ~1;
     if (isHighAccess(encoding)) this.store64(field, this.low(field), low);
-    else this.storeTruncated(field, low, Number((value >> 32n) & 0xffffffffn));
+    else this.storeTruncated(field, SLOT[field]!, low, Number((value >> 32n) & 0xffffffffn));
   }
 
   readNumber(encoding: number): number {
-    const slot = encoding >= 0 && encoding < ENCODING_LIMIT ? SLOT[encoding]! : -1;
-    if (slot < 0) throw new VmxMisuseError(`VMREAD of unsupported field ${fieldName(encoding)}`);
+    const slot = slotOf(encoding);
+    if (slot < 0) refuse('VMREAD of unsupported field', encoding);
     const word = this.base + slot;
     const low = this.words[word]! >>> 0;
     if (!has64Bits(encoding)) return low;
@@ -128,24 +128,49 @@ export class Vmcs {
   }
 
   writeNumber(encoding: number, value: number): void {
-    if (encoding < 0 || encoding >= ENCODING_LIMIT || SLOT[encoding]! < 0)
-      throw new VmxMisuseError(`VMWRITE of unsupported field ${fieldName(encoding)}`);
-    if (Vmcs.isReadOnly(encoding))
-      throw new VmxMisuseError(`VMWRITE of read-only field ${fieldName(encoding)}`);
+    const slot = slotOf(encoding);
+    if (slot < 0) refuse('VMWRITE of unsupported field', encoding);
+    if (Vmcs.isReadOnly(encoding)) refuse('VMWRITE of read-only field', encoding);
     if (value >= 0 && value < TWO_TO_32) {
-      this.storeTruncated(encoding, value, 0);
+      this.storeTruncated(encoding, slot, value, 0);
       return;
     }
     if (!Number.isSafeInteger(value) || value < 0)
       throw new VmxMisuseError(`VMWRITE of ${value} to ${fieldName(encoding)}: not an unsigned integer`);
-    this.storeTruncated(encoding, value % TWO_TO_32, Math.floor(value / TWO_TO_32));
+    this.storeTruncated(encoding, slot, value % TWO_TO_32, Math.floor(value / TWO_TO_32));
   }
 
-  private storeTruncated(field: number, low: number, high: number): void {
-    if (has64Bits(field)) this.store64(field, low, high);
-    else this.store32(field, fieldWidth(field) === FIELD_WIDTH.BITS_16 ? low & 0xffff : low);
+  /** A field of 64 bits as two words, low one first. */
+  readWords(encoding: number, words: Int32Array): void {
+    const slot = slotOf(encoding);
+    if (slot < 0 || !has64Bits(encoding)) refuse('VMREAD in two words of unsuitable field', encoding);
+    const word = this.base + slot;
+    words[0] = this.words[word]!;
+    words[1] = this.words[word + 1]!;
+  }
+  writeWords(encoding: number, words: Int32Array): void {
+    const slot = slotOf(encoding);
+    if (slot < 0 || !has64Bits(encoding) || Vmcs.isReadOnly(encoding))
+      refuse('VMWRITE in two words of unsuitable field', encoding);
+    this.storePair(encoding, slot, words[0]!, words[1]!);
+  }
+
+  private storeTruncated(field: number, slot: number, low: number, high: number): void {
+    if (has64Bits(field)) this.storePair(field, slot, low, high);
+    else this.storeWord(field, slot, fieldWidth(field) === FIELD_WIDTH.BITS_16 ? low & 0xffff : low);
+  }
+
+  private storeWord(field: number, slot: number, value: number): void {
+    const word = this.base + slot;
+    if (this.words[word] === (value | 0)) return;
+    this.words[word] = value;
+    this.dirty |= FIELD_GROUP[field]!;
+  }
+  private storePair(field: number, slot: number, low: number, high: number): void {
+    const word = this.base + slot;
+    if (this.words[word] === (low | 0) && this.words[word + 1] === (high | 0)) return;
+    this.words[word] = low;
+    this.words[word + 1] = high;
+    this.dirty |= FIELD_GROUP[field]!;
   }
 }
-
-/** Encodings with bit 0 set have no slot of their own, so the number variants refuse them. */
-const ENCODING_LIMIT = SLOT.length;
