@@ -131,10 +131,10 @@ export class Vmcs {
     const slot = slotOf(encoding);
     if (slot < 0) refuse('VMWRITE of unsupported field', encoding);
     if (Vmcs.isReadOnly(encoding)) refuse('VMWRITE of read-only field', encoding);
-    if (value >= 0 && value < TWO_TO_32) {
-      this.storeTruncated(encoding, slot, value, 0);
-      return;
-    }
+    if (value >>> 0 === value) this.storeTruncated(encoding, slot, value | 0, 0);
+    else this.storeLarge(encoding, slot, value);
+  }
+  private storeLarge(encoding: number, slot: number, value: number): void {
     if (!Number.isSafeInteger(value) || value < 0)
       throw new VmxMisuseError(`VMWRITE of ${value} to ${fieldName(encoding)}: not an unsigned integer`);
     this.storeTruncated(encoding, slot, value % TWO_TO_32, Math.floor(value / TWO_TO_32));

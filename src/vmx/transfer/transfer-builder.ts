@@ -26,6 +26,13 @@ export const areNotAlike = (high: I32, lowest: number): I32 =>
 
 const slotOf = (field: number): number => SLOT[field]! * 4;
 
+/** A field, or two of 32 bits side by side, with the place in the block that it is saved from. */
+export interface SavedPlace {
+  readonly field: number;
+  readonly offset: number;
+  readonly bits: 32 | 64;
+}
+
 export class TransferBuilder {
   readonly builder: FunctionBuilder;
   readonly flags: LazyFlags;
@@ -97,6 +104,25 @@ export class TransferBuilder {
   saveRegister(field: number, offset: number): void {
     if (has64Bits(field)) this.saveFieldWide(field, this.registerWide(offset));
     else this.saveField(field, this.register(offset));
+  }
+  /** Saves registers of one group that seldom change: all are compared before the first is stored. */
+  saveIfAnyDiffers(groups: number, places: readonly SavedPlace[]): void {
+    const { builder } = this;
+    const difference = builder.bind64(
+      places
+        .map(({ field, offset, bits }) =>
+          bits === 64
+            ? this.fieldWide(field).xor(this.registerWide(offset))
+            : this.field(field).xor(this.register(offset)).extendUnsigned(),
+        )
+        .reduce((all, one) => all.or(one)),
+    );
+    this.noteDifference(groups, difference);
+    builder.if(difference.notEquals(0n), () => {
+      for (const { field, offset, bits } of places)
+        if (bits === 64) builder.store64(this.region, slotOf(field), this.registerWide(offset));
+        else builder.store32(this.region, slotOf(field), this.register(offset));
+    });
   }
   /** Stores a value of which nothing has to be marked. */
   setField(field: number, value: I32): void {
