@@ -148,6 +148,11 @@ export interface Intercepts {
   externalInterrupt(source: InterruptSource): boolean;
   /** True when external interrupts cause exits whatever RFLAGS.IF is. */
   readonly externalInterruptExiting: boolean;
+  /**
+   * True while a boundary between instructions is of no interest but for external interrupts and the preemption timer: a
+   * short answer to `virtualInterruptPending`, `apicWritePending`, `interruptWindowExiting` and `nmiWindowExiting`.
+   */
+  readonly quietAtBoundaries?: boolean;
   /** A virtual interrupt is delivered when RFLAGS.IF = 1 and nothing blocks it (virtual-interrupt delivery). */
   readonly virtualInterruptPending?: boolean;
   /** Moves it into service. @returns its vector */

@@ -10,7 +10,7 @@ import { BlockSource } from './engine/block-source.js';
 import type { Block } from './engine/code-cache.js';
 import type { Engine } from './engine/engine.js';
 import { EXIT, RECORD } from './engine/records.js';
-import { takeBoundaryEvent } from './events/boundary.js';
+import { isBoundaryQuiet, takeBoundaryEvent } from './events/boundary.js';
 import { DELIVERY, type Delivery, raiseFault } from './events/delivery.js';
 import { DR6 } from './events/event.js';
 import type { LoopOwner } from './loop-owner.js';
@@ -66,8 +66,7 @@ export class StepLoop {
     this.stepNext = false;
     for (;;) {
       if (this.cycles <= 0 || this.instructions <= 0) return BUDGET;
-      const delivery = takeBoundaryEvent(owner);
-      const interrupted = delivery === undefined ? undefined : this.afterDelivery(delivery);
+      const interrupted = isBoundaryQuiet(owner) ? undefined : this.takeEvent();
       if (interrupted !== undefined) return interrupted;
       if (owner.halted) return HALT;
       const single =
@@ -78,6 +77,11 @@ export class StepLoop {
       const stop = single ? this.step() : this.runBlocks();
       if (stop !== undefined) return stop;
     }
+  }
+
+  private takeEvent(): Stop | undefined {
+    const delivery = takeBoundaryEvent(this.owner);
+    return delivery === undefined ? undefined : this.afterDelivery(delivery);
   }
 
   /** One instruction, with everything that has to be looked at around a single one. */

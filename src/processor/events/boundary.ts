@@ -3,6 +3,18 @@
 import type { ProcessorCore } from '../core.js';
 import { DELIVERY, type Delivery, deliverInterrupt } from './delivery.js';
 
+/** Whether `takeBoundaryEvent` has nothing to look for: a quick answer for the usual case. */
+export function isBoundaryQuiet(core: ProcessorCore): boolean {
+  const { intercepts } = core;
+  if (core.interrupts.pending()) return false;
+  if (intercepts === null) return true;
+  const { preemptionDeadline } = intercepts;
+  return (
+    intercepts.quietAtBoundaries === true &&
+    (preemptionDeadline === undefined || core.timeStampCounter < preemptionDeadline)
+  );
+}
+
 /**
  * Takes what is due and not blocked, interrupts last (SDM Vol. 3A, 6.8).
  * @returns what became of it; undefined when there was nothing

@@ -63,6 +63,11 @@ export class VirtualApic {
     return this.recognized;
   }
 
+  /** Neither an interrupt nor a write waits for the next instruction boundary. */
+  get isQuiet(): boolean {
+    return !this.recognized && this.pendingWrite < 0;
+  }
+
   /** Delivery of the recognized interrupt (29.2.2). @returns its vector */
   take(): number {
     const vector = this.requesting;

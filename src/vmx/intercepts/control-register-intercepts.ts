@@ -34,6 +34,8 @@ export abstract class ControlRegisterIntercepts {
   protected readonly controls: ExecutionControls;
   readonly virtualApic: VirtualApic;
   protected readonly pendingExit: PendingExit;
+  /** For most exits due to instructions: of these only reason, qualification and instruction length ever change. */
+  private readonly plainExit: PendingExit;
   /** Length of the MOV to CR8 under way, for the trap-like exit after it. */
   private cr8WriteLength = 0;
 
@@ -46,6 +48,8 @@ export abstract class ControlRegisterIntercepts {
     this.core = core;
     this.controls = controls;
     this.pendingExit = new PendingExit(leave);
+    this.plainExit = new PendingExit(leave);
+    this.plainExit.resumeFlag = 'clear';
     this.virtualApic = new VirtualApic(core, controls, this.pendingExit);
   }
 
@@ -148,8 +152,10 @@ export abstract class ControlRegisterIntercepts {
     instruction: Instruction,
     qualification: number | bigint = 0,
   ): true {
-    const exit = this.pendingExit.startAt(instruction, reason);
+    const exit = this.plainExit;
+    exit.reason = reason;
     exit.qualification = qualification;
+    exit.instructionLength = instruction.length;
     return exit.take();
   }
 

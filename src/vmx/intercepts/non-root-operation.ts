@@ -47,6 +47,8 @@ const VMX_INSTRUCTION_REASON: ReadonlyMap<string, number> = new Map([
   ['INVVPID', EXIT_REASON.INVVPID],
 ]);
 
+const WINDOW_EXITING = PRIMARY.INTERRUPT_WINDOW_EXITING | PRIMARY.NMI_WINDOW_EXITING;
+
 const GDTR_OR_IDTR: ReadonlySet<string> = new Set(['SGDT', 'SIDT', 'LGDT', 'LIDT']);
 
 /** INT n, INT3, INTO, INT1: their exits have an instruction length. */
@@ -161,6 +163,10 @@ export class NonRootOperation extends ControlRegisterIntercepts implements Inter
   /** The timer has reached zero. */
   preemptionTimer(): boolean {
     return this.exitIf(true, EXIT_REASON.PREEMPTION_TIMER);
+  }
+
+  get quietAtBoundaries(): boolean {
+    return (this.controls.primary & WINDOW_EXITING) === 0 && this.virtualApic.isQuiet;
   }
 
   get virtualInterruptPending(): boolean {
@@ -288,9 +294,8 @@ export class NonRootOperation extends ControlRegisterIntercepts implements Inter
     linearAddress: LinearAddress | undefined,
   ): boolean {
     if (!ioExits(this.core.memory, this.controls, port, sizeInBytes)) return false;
-    const exit = this.pendingExit.startAt(instruction, EXIT_REASON.IO_INSTRUCTION);
     const string = linearAddress !== undefined;
-    exit.qualification = encodeIoQualification({
+    const qualification = encodeIoQualification({
       port,
       sizeInBytes,
       direction,
@@ -298,13 +303,14 @@ export class NonRootOperation extends ControlRegisterIntercepts implements Inter
       rep: string && (instruction.prefixes & (PREFIX.REP | PREFIX.REPNE)) !== 0,
       immediate: hasImmediatePort(instruction, direction),
     });
-    if (string) {
-      exit.guestLinearAddress = linearAddress;
-      exit.instructionInformation = encodeStringIoInformation(
-        instruction.addressSize,
-        stringSegment(instruction, direction),
-      );
-    }
+    if (!string) return this.instructionExit(EXIT_REASON.IO_INSTRUCTION, instruction, qualification);
+    const exit = this.pendingExit.startAt(instruction, EXIT_REASON.IO_INSTRUCTION);
+    exit.qualification = qualification;
+    exit.guestLinearAddress = linearAddress;
+    exit.instructionInformation = encodeStringIoInformation(
+      instruction.addressSize,
+      stringSegment(instruction, direction),
+    );
     return exit.take();
   }
 

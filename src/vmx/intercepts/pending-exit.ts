@@ -3,8 +3,8 @@
 import type { ExitInformation, ResumeFlag } from '../exit/exit-information.js';
 
 /**
- * The exit that is being put together. There is one object for all exits of a processor, so that they cost no memory and
- * look alike to those who read them: nothing may keep it beyond the exit.
+ * The exit that is being put together. The object is used again for the next exit, so that exits cost no memory and look
+ * alike to those who read them: nothing may keep it beyond the exit.
  */
 export class PendingExit implements ExitInformation {
   reason = 0;
