@@ -8,15 +8,24 @@ export class TimedEvent {
   /** Posted-interrupt notification: a processor that runs a guest may take it by itself. */
   readonly isNotification: boolean;
   cancelled = false;
-  constructor(time: number, sequence: number, action: () => void, isNotification: boolean) {
+  private readonly onCancel: () => void;
+  constructor(
+    time: number,
+    sequence: number,
+    action: () => void,
+    isNotification: boolean,
+    onCancel: () => void,
+  ) {
     this.time = time;
     this.sequence = sequence;
     this.action = action;
     this.isNotification = isNotification;
+    this.onCancel = onCancel;
   }
 
   cancel(): void {
     this.cancelled = true;
+    this.onCancel();
   }
 }
 
@@ -25,12 +34,15 @@ const before = (a: TimedEvent, b: TimedEvent): boolean =>
 
 /** A binary heap. Cancelled events stay in it until they come to the top. */
 export class EventQueue {
+  /** Time of the earliest event, `Infinity` when there is none. Asked several times at every exit. */
+  nextTime = Number.POSITIVE_INFINITY;
   private readonly heap: TimedEvent[] = [];
   private nextSequence = 0;
+  private readonly cancelled = (): void => this.settle();
 
   /** `action` runs when the owner of the queue reaches `time`. */
   schedule(time: number, action: () => void, isNotification = false): TimedEvent {
-    const event = new TimedEvent(time, this.nextSequence++, action, isNotification);
+    const event = new TimedEvent(time, this.nextSequence++, action, isNotification, this.cancelled);
     let index = this.heap.length;
     while (index > 0) {
       const parent = (index - 1) >> 1;
@@ -39,30 +51,28 @@ export class EventQueue {
       index = parent;
     }
     this.heap[index] = event;
+    this.settle();
     return event;
-  }
-
-  /** Time of the earliest event, `Infinity` when there is none. */
-  get nextTime(): number {
-    this.dropCancelled();
-    return this.heap.length === 0 ? Number.POSITIVE_INFINITY : this.heap[0]!.time;
   }
 
   /** The earliest event due at or before `time`, which stays in the queue. */
   firstDue(time: number): TimedEvent | undefined {
-    this.dropCancelled();
-    return this.heap.length === 0 || this.heap[0]!.time > time ? undefined : this.heap[0];
+    return this.nextTime > time ? undefined : this.heap[0];
   }
 
   /** Removes the earliest event due at or before `time`. */
   takeDue(time: number): TimedEvent | undefined {
-    this.dropCancelled();
-    if (this.heap.length === 0 || this.heap[0]!.time > time) return undefined;
-    return this.removeTop();
+    if (this.nextTime > time || this.heap.length === 0) return undefined;
+    const event = this.removeTop();
+    this.settle();
+    return event;
   }
 
-  private dropCancelled(): void {
-    while (this.heap.length > 0 && this.heap[0]!.cancelled) this.removeTop();
+  /** Afterwards the top is no cancelled event, and `nextTime` is the top's. */
+  private settle(): void {
+    const { heap } = this;
+    while (heap.length > 0 && heap[0]!.cancelled) this.removeTop();
+    this.nextTime = heap.length === 0 ? Number.POSITIVE_INFINITY : heap[0]!.time;
   }
 
   private removeTop(): TimedEvent {

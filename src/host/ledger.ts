@@ -84,7 +84,7 @@ export class LedgerAccount {
   /** Charges an operation at its price. */
   charge(operation: number, times: number): void {
     this.counts[this.offset + operation]! += times;
-    if (this.log !== null) this.log.push(this.stage, operation, times, times * this.prices[operation]!);
+    if (this.log !== null) this.note(operation, times);
   }
 
   /** Charges an operation with cycles that were measured. */
@@ -92,7 +92,7 @@ export class LedgerAccount {
     const index = this.offset + operation;
     this.counts[index]! += times;
     this.row.unpriced[index]! += cycles - times * this.prices[operation]!;
-    if (this.log !== null) this.log.push(this.stage, operation, times, cycles);
+    if (this.log !== null) this.note(operation, times, cycles);
   }
 
   /** Records the duration of a finished exit. */
@@ -146,6 +146,10 @@ export class LedgerAccount {
       for (let index = 0; index < ROW_SIZE; index++) sum += this.cyclesAt(row, index);
     }
     return sum;
+  }
+
+  private note(operation: number, times: number, cycles = times * this.prices[operation]!): void {
+    this.log!.push(this.stage, operation, times, cycles);
   }
 
   private cyclesAt(row: LedgerRow, index: number): number {

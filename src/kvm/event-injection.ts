@@ -23,8 +23,9 @@ const STI_OR_MOV_SS = INTERRUPTIBILITY.BLOCKING_BY_STI | INTERRUPTIBILITY.BLOCKI
 
 /** The part of vcpu_enter_guest that looks for events: on every entry in 2.6.32, on request later (KVM_REQ_EVENT). */
 export function injectPendingEvent(vcpu: Vcpu): void {
-  const { cpu } = vcpu;
+  const { cpu, interrupts } = vcpu;
   cpu.charge(INJECTION_CHECK);
+  let interruptWaits = interrupts.hasInjectableInterrupt();
   if (vcpu.exception !== undefined) queueException(vcpu);
   else if (vcpu.nmiInjected) writeInterruption(vcpu, VECTOR.NMI, INTERRUPTION_TYPE.NMI);
   else if (vcpu.injectedInterrupt !== undefined) queueInterrupt(vcpu);
@@ -34,20 +35,16 @@ export function injectPendingEvent(vcpu: Vcpu): void {
       vcpu.nmiInjected = true;
       writeInterruption(vcpu, VECTOR.NMI, INTERRUPTION_TYPE.NMI);
     }
-  } else if (vcpu.interrupts.hasInjectableInterrupt() && interruptAllowed(vcpu)) {
-    vcpu.injectedInterrupt = {
-      vector: vcpu.interrupts.acknowledge(),
-      software: false,
-      instructionLength: 0,
-    };
+  } else if (interruptWaits && interruptAllowed(vcpu)) {
+    vcpu.injectedInterrupt = { vector: interrupts.acknowledge(), software: false, instructionLength: 0 };
     queueInterrupt(vcpu);
+    interruptWaits = interrupts.hasInjectableInterrupt();
   }
   if (vcpu.nmiPending) openWindow(vcpu, PRIMARY.NMI_WINDOW_EXITING);
-  else if (vcpu.interrupts.hasInjectableInterrupt() || vcpu.requestInterruptWindow)
-    openWindow(vcpu, PRIMARY.INTERRUPT_WINDOW_EXITING);
-  if (vcpu.interrupts.enabled && vcpu.vmx.tprShadow && vcpu.interrupts.virtualisation?.delivers !== true)
+  else if (interruptWaits || vcpu.requestInterruptWindow) openWindow(vcpu, PRIMARY.INTERRUPT_WINDOW_EXITING);
+  if (interrupts.enabled && vcpu.vmx.tprShadow && interrupts.virtualisation?.delivers !== true)
     updateTprThreshold(vcpu);
-  vcpu.interrupts.syncToGuest();
+  interrupts.syncToGuest();
 }
 
 /**
