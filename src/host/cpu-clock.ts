@@ -27,6 +27,10 @@ export class CpuClock implements CostSink, InterruptSource {
   account: LedgerAccount;
   /** Guest code stops at this virtual time although nothing happened, so that the simulation can look elsewhere. */
   horizon = Number.POSITIVE_INFINITY;
+  /** Virtual time at which the simulation is to be interrupted. */
+  stopTime = Number.POSITIVE_INFINITY;
+  /** The CPU has stopped because the simulation is interrupted, and has to go on before others do. */
+  cutShort = false;
   /** Times that the CPU was in a place where no RCU section can be open: context switch, user mode, guest. */
   quiescentStates = 0;
   /** Virtual time of the CPU that is furthest behind: see `isInOrder`. */

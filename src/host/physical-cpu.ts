@@ -384,10 +384,14 @@ export class PhysicalCpu extends CpuClock {
     account.setStage(STAGE.GUEST);
     for (;;) {
       const before = processor.timeStampCounter;
-      if (before >= this.horizon || this.instructionBudget <= 0) return 'paused';
+      const end = Math.min(this.horizon, this.stopTime);
+      if (before >= end || this.instructionBudget <= 0) {
+        this.cutShort = before < this.horizon;
+        return 'paused';
+      }
       const instructionsBefore = processor.instructionsRetired;
       // At least one cycle: an interrupt that is due is taken before the first instruction.
-      this.runLimits.cycles = Math.max(1, Math.min(this.events.nextTime, this.horizon) - before);
+      this.runLimits.cycles = Math.max(1, Math.min(this.events.nextTime, end) - before);
       this.runLimits.instructions = this.instructionBudget;
       const stop = processor.run(this.runLimits);
       const instructions = processor.instructionsRetired - instructionsBefore;

@@ -19,7 +19,7 @@ const SEND_INTERRUPT = operation('send inter-processor interrupt');
 const INTERRUPT_FLIGHT = operation('inter-processor interrupt flight');
 
 export interface SimulationLimits {
-  /** Virtual time at which to stop, in cycles. */
+  /** Virtual time at which to stop, in cycles: when the first CPU comes there. Others may be behind it by one flight. */
   readonly untilCycles?: number;
   /** Guest instructions per CPU after which to stop. */
   readonly instructions?: number;
@@ -138,17 +138,25 @@ export class Scheduler {
     this.arrive(destination, thread);
   }
 
-  /** Runs threads until nothing is left to do or a limit is reached. */
+  /**
+   * Runs threads until nothing is left to do or a limit is reached. A CPU that is stopped by a limit goes on first the
+   * next time, as far as it would have gone: where a run is interrupted changes nothing about it as a whole.
+   */
   run(limits: SimulationLimits = {}): SimulationStop {
     const until = limits.untilCycles ?? Number.POSITIVE_INFINITY;
-    for (const { cpu } of this.cpus) cpu.instructionBudget = limits.instructions ?? Number.POSITIVE_INFINITY;
+    for (const { cpu } of this.cpus) {
+      cpu.instructionBudget = limits.instructions ?? Number.POSITIVE_INFINITY;
+      cpu.stopTime = until;
+    }
     for (;;) {
-      if (limits.stopRequested?.() === true) return 'stopped';
+      const goesOn = this.executing.cpu.cutShort;
+      if (!goesOn && limits.stopRequested?.() === true) return 'stopped';
       if (this.unfinished === 0) return 'finished';
-      const host = this.next();
+      const host = goesOn ? this.executing : this.next();
       if (host === undefined) return 'idle';
       if (host.cpu.now >= until || host.cpu.instructionBudget <= 0) return 'limit';
-      this.setLimits(host, until);
+      if (!goesOn) this.setLimits(host);
+      host.cpu.cutShort = false;
       this.step(host);
     }
   }
@@ -167,18 +175,21 @@ export class Scheduler {
     return best;
   }
 
-  private setLimits(host: HostCpu, until: number): void {
+  private setLimits(host: HostCpu): void {
     let others = Number.POSITIVE_INFINITY;
     for (const other of this.cpus) if (other !== host) others = Math.min(others, other.nextTime);
     host.cpu.orderLimit = others;
-    host.cpu.horizon = Math.min(until, others + host.cpu.costOf(INTERRUPT_FLIGHT));
+    host.cpu.horizon = others + host.cpu.costOf(INTERRUPT_FLIGHT);
   }
 
   private step(host: HostCpu): void {
     this.executing = host;
     if (host.current === host.idle && host.runQueue.length === 0) {
-      host.idleUntil(Math.min(host.cpu.events.nextTime, host.cpu.horizon));
-      host.cpu.takeInterrupts();
+      const { cpu } = host;
+      const end = Math.min(cpu.events.nextTime, cpu.horizon);
+      host.idleUntil(Math.min(end, cpu.stopTime));
+      if (cpu.now < end) cpu.cutShort = true;
+      else cpu.takeInterrupts();
       return;
     }
     if (host.current === host.idle) this.switchTo(host, this.pick(host));

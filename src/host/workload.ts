@@ -6,6 +6,7 @@
 import { operation } from './cost/operations.js';
 import type { HostThread, ThreadBody, ThreadRequest } from './host-thread.js';
 import { TIF } from './host-thread.js';
+import { passTime } from './pass-time.js';
 import type { Scheduler } from './scheduler.js';
 import { STAGE } from './stages.js';
 import { enterKernelMode, returnToUserMode, useFpuInUserMode } from './user-mode.js';
@@ -30,7 +31,7 @@ export function* compute(
 ): Generator<ThreadRequest, undefined, void> {
   let left = cycles;
   while (left > 0) {
-    left -= advance(scheduler, thread, left, KERNEL_WORK);
+    left -= yield* advance(scheduler, thread, left, KERNEL_WORK);
     if (thread.hasFlag(TIF.NEED_RESCHED)) yield 'reschedule';
     else if (left > 0) yield 'pause';
   }
@@ -45,7 +46,7 @@ function* computeInUserMode(
 ): Generator<ThreadRequest, undefined, void> {
   let left = cycles;
   while (left > 0) {
-    left -= advance(scheduler, thread, left, USER_WORK);
+    left -= yield* advance(scheduler, thread, left, USER_WORK);
     if (thread.hasFlag(TIF.NEED_RESCHED)) {
       enterKernelMode(scheduler.cpuOf(thread));
       yield 'reschedule';
@@ -56,10 +57,15 @@ function* computeInUserMode(
 }
 
 /** Works until an interrupt is due or the simulation has to look elsewhere. Returns the cycles that were worked. */
-function advance(scheduler: Scheduler, thread: HostThread, left: number, operationNumber: number): number {
+function* advance(
+  scheduler: Scheduler,
+  thread: HostThread,
+  left: number,
+  operationNumber: number,
+): Generator<ThreadRequest, number, void> {
   const { cpu } = scheduler.cpuOf(thread);
   const cycles = Math.min(left, Math.max(1, Math.min(cpu.events.nextTime, cpu.horizon) - cpu.now));
-  cpu.chargeCycles(operationNumber, 1, cycles);
+  yield* passTime(cpu, cpu.now + cycles, operationNumber);
   cpu.takeInterrupts();
   return cycles;
 }

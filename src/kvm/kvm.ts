@@ -243,12 +243,21 @@ export class KvmVm {
     });
   }
 
-  /** KVM_GET_REGS and KVM_GET_SREGS, as an observer: without cost. */
+  /** KVM_GET_REGS and KVM_GET_SREGS, as an observer: without cost, and without a trace. */
   getRegisters(vcpu: Vcpu): { general: GeneralRegisters; special: SpecialRegisters } {
-    return this.atSetUp(vcpu, () => ({
-      general: getGeneralRegisters(vcpu),
-      special: getSpecialRegisters(vcpu),
-    }));
+    const { loadedOn, launched, requests } = vcpu;
+    const registers = this.atSetUp(vcpu, () =>
+      vcpu.observe(() => ({ general: getGeneralRegisters(vcpu), special: getSpecialRegisters(vcpu) })),
+    );
+    if (loadedOn === undefined) {
+      // Its thread is on the way to another CPU, and loads it there.
+      const { cpu } = vcpu;
+      cpu.withoutCharge(() => cpu.vmclear(vcpu.vmcs));
+      vcpu.loadedOn = undefined;
+      vcpu.launched = launched;
+      vcpu.requests = requests;
+    }
+    return registers;
   }
 
   /** Starts the vCPU's thread on a host CPU; it runs when the host's scheduler runs. */
@@ -277,12 +286,15 @@ export class KvmVm {
     for (const vcpu of this.vcpus) vcpu.tracker.finish(vcpu.cpu);
   }
 
-  /** Work on a vCPU's VMCS outside of KVM_RUN, with no charge. */
+  /** Work on a vCPU's VMCS outside of KVM_RUN, with no charge. The CPU may be about to run another vCPU. */
   private atSetUp<Result>(vcpu: Vcpu, work: () => Result): Result {
     const cpu: PhysicalCpu = vcpu.loadedOn ?? vcpu.cpu;
     return cpu.withoutCharge(() => {
+      const { currentVmcs } = cpu;
       loadVcpuOn(vcpu, cpu);
-      return work();
+      const result = work();
+      if (currentVmcs !== undefined && currentVmcs !== vcpu.vmcs) cpu.vmptrld(currentVmcs);
+      return result;
     });
   }
 }

@@ -2,6 +2,7 @@
 
 import { operation } from '../host/cost/operations.js';
 import { type HostThread, type ThreadRequest, TIF } from '../host/host-thread.js';
+import { passTime } from '../host/pass-time.js';
 import type { Vcpu } from './vcpu.js';
 
 const HALT_POLLING = operation('halt polling');
@@ -33,7 +34,7 @@ export function* pollBeforeSleep(
     // Nothing can happen before the next event of this CPU, or before the others have come so far.
     const others = Math.max(cpu.orderLimit, cpu.now + LOOK);
     const next = Math.min(end, cpu.events.nextTime, cpu.horizon, others);
-    if (next > cpu.now) cpu.waitUntil(next, HALT_POLLING);
+    yield* passTime(cpu, next, HALT_POLLING);
     if (cpu.now >= cpu.horizon) yield 'pause';
   }
 }

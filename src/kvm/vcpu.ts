@@ -280,6 +280,15 @@ export class Vcpu implements CostSink, GuestContext {
     this.dirty = 0;
   }
 
+  /** For observers: what `work` reads from the VMCS is not known afterwards, so that host code pays for it as ever. */
+  observe<Result>(work: () => Result): Result {
+    const { available, cr3Known } = this;
+    const result = work();
+    this.available = available;
+    this.cr3Known = cr3Known;
+    return result;
+  }
+
   // State that stays in the VMCS
 
   readRflags(): number {

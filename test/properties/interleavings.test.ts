@@ -4,6 +4,7 @@ import { describe, expect, it } from 'vitest';
 import type { LedgerAccount } from '../../src/host/ledger.js';
 import { IMPLEMENTED, type Mechanism, type Policies } from '../../src/kvm/policies.js';
 import type { Scenario } from '../../src/machine/scenario/scenario.js';
+import { RandomSource } from '../support/random-source.js';
 import { type Arrangement, anyArrangement } from './support/arrangement.js';
 import { complaintAbout, forAll, PROPERTY_TIMEOUT, skipCalls, TOTAL_RUNS } from './support/property.js';
 import { type ArrangementRun, expectAllRight, runArrangement } from './support/run-arrangement.js';
@@ -111,6 +112,27 @@ describe('interleavings', () => {
     PROPERTY_TIMEOUT,
   );
 });
+
+/** All but how often a charge was made: where the simulation is interrupted, one becomes two. */
+const cyclesOf = ({ scenario, result }: ArrangementRun): unknown => [
+  result,
+  scenario.host.ledger.accounts.map((account) =>
+    [...account.entries()].map(({ reason, stage, operation, cycles }) => [reason, stage, operation, cycles]),
+  ),
+];
+
+it(
+  'come out the same wherever they are interrupted',
+  () => {
+    const random = new RandomSource(11);
+    forAll(0.1, anyArrangement(ACTIONS), (arrangement) => {
+      const expected = cyclesOf(runArrangement(arrangement));
+      const slice = () => ({ cycles: 1 + random.below(20_000), instructions: 1 + random.below(5000) });
+      expect(cyclesOf(runArrangement(arrangement, { slice }))).toEqual(expected);
+    });
+  },
+  PROPERTY_TIMEOUT,
+);
 
 /** Two guests that do everything, beside a kernel thread and a process, and move between two CPUs. */
 const everybody = (policies: Partial<Policies>, hostFpu: Policies['hostFpu']): Arrangement => ({

@@ -24,6 +24,8 @@ export interface RunOptions {
   readonly trace?: TraceSink;
   /** Called before the run: the place to break something. */
   readonly prepare?: (scenario: Scenario) => void;
+  /** Runs in slices: cycles and instructions of the next one. */
+  readonly slice?: () => { readonly cycles: number; readonly instructions: number };
 }
 
 /** @throws HostInvariantError, LedgerError and whatever else the host does wrong */
@@ -82,7 +84,17 @@ export function runArrangement(arrangement: Arrangement, options: RunOptions = {
   for (const { vm, at } of arrangement.signals)
     host.cpus[0]!.cpu.events.schedule(at, () => scenario.vms[vm % vms.length]!.kvmVm.signalThreads());
   options.prepare?.(scenario);
-  return { scenario, result: scenario.run({ untilCycles: slow ? LONG_ENOUGH_FOR_SRCU : LONG_ENOUGH }) };
+  return { scenario, result: run(scenario, slow ? LONG_ENOUGH_FOR_SRCU : LONG_ENOUGH, options.slice) };
+}
+
+function run(scenario: Scenario, end: number, slice: RunOptions['slice']): ScenarioResult {
+  if (slice === undefined) return scenario.run({ untilCycles: end });
+  for (;;) {
+    const { cycles, instructions } = slice();
+    const untilCycles = Math.min(end, scenario.host.now + cycles);
+    const result = scenario.run({ untilCycles, instructions });
+    if (result.stop !== 'limit' || scenario.host.now >= end) return result;
+  }
 }
 
 /** An FPU state unlike that of any other thread. */
