@@ -22,7 +22,9 @@ export class TransitionControls {
     const pinBased = vmcs.low(VMCS.PIN_BASED_VM_EXECUTION_CONTROLS);
     this.checksMemory = checksMemory(vmcs);
     this.loadsGuestMsrs = vmcs.low(VMCS.VM_ENTRY_MSR_LOAD_COUNT) !== 0;
+    // VTPR is not below a threshold of 0.
     this.comparesVirtualTprAfterEntry =
+      (vmcs.low(VMCS.TPR_THRESHOLD) & 15) !== 0 &&
       hasPrimary(vmcs, PRIMARY.USE_TPR_SHADOW) &&
       !hasSecondary(vmcs, SECONDARY.VIRTUAL_INTERRUPT_DELIVERY) &&
       hasSecondary(vmcs, SECONDARY.VIRTUALIZE_APIC_ACCESSES);
