@@ -43,6 +43,8 @@ export interface AssemblyResult {
   readonly symbols: readonly AssembledSymbol[];
   readonly diagnostics: readonly Diagnostic[];
   readonly listing: readonly ListingLine[];
+  /** Sizes of the code segments that instructions were encoded for (BITS): 16, 32, 64. */
+  readonly codeSizes: ReadonlySet<number>;
 }
 
 const MASK_64 = (1n << 64n) - 1n;
@@ -98,6 +100,7 @@ function finishFlatBinary(assembly: Assembly, pass: Pass): AssemblyResult {
     origin,
     symbols: collectSymbols(assembly, addresses),
     diagnostics,
+    codeSizes: pass.codeSizes,
     listing: buildListing(pass.listing, addressOf, bytesOf),
   };
 }
@@ -120,6 +123,7 @@ function finishElf(
     origin: 0n,
     symbols: collectSymbols(assembly, new Map()),
     diagnostics,
+    codeSizes: pass.codeSizes,
     listing: buildListing(pass.listing, ({ offset }) => BigInt(offset), bytesOf),
   };
 }

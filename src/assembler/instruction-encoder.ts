@@ -238,7 +238,7 @@ export function encodeInstruction(
   const found = rowsOfMnemonic(statement.mnemonic);
   if (found === undefined)
     fail('unknown-instruction', `unknown instruction '${statement.token.text}'`, statement.token);
-  const shorter = narrowed(statement);
+  const shorter = context.codeSize === 64 ? narrowed(statement) : undefined;
   if (shorter !== undefined) return encodeInstruction(shorter, context);
   const result = encodeWith(found, statement, context);
   if ('bytes' in result) return result;

@@ -72,6 +72,8 @@ export class Pass implements ExpressionEnvironment {
   openStructure: { name: string; previous: Section } | undefined;
   openInstance: OpenStructure | undefined;
   readonly listing: ListedLine[] = [];
+  /** Code sizes for which instructions were encoded. */
+  readonly codeSizes = new Set<CodeSize>();
   private instructions = 0;
   private readonly reports: { diagnostic: Diagnostic; provisional: boolean }[] = [];
   private statements = 0;
@@ -221,6 +223,7 @@ export class Pass implements ExpressionEnvironment {
 
   /** Ends an instruction. Late passes keep what is not a short branch long, so that sizes can only grow. */
   endInstruction(lengthInBytes: number): void {
+    this.codeSizes.add(this.codeSize);
     if (this.number > FREE_SIZING_PASSES && lengthInBytes > 2)
       this.assembly.longBranches.add(this.instructions);
   }

@@ -27,7 +27,7 @@ export const EXIT = {
 export const EXIT_CODE_HELP = `Exit codes:
   0        the guest halted with interrupts off (cli, hlt)
   odd      the guest wrote v to port 0xf4: (v << 1) | 1
-  1        failure: file, source or image
+  1        failure: file, source or image; the guest reset the machine
   2        wrong usage
   112      the guest shut down (triple fault)
   114      the guest used something that is not implemented

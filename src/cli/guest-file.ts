@@ -53,7 +53,12 @@ function imageOf(path: string, bytes: Uint8Array, format: Exclude<GuestFormat, '
 
 /** The image goes where the source's ORG says. */
 function assembledGuest(path: string, source: Uint8Array): GuestImage {
-  const { image, origin } = assembleSource(path, source, { format: 'bin' });
+  const { image, origin, codeSizes } = assembleSource(path, source, { format: 'bin' });
+  const [other] = [...codeSizes].filter((size) => size !== 64);
+  if (other !== undefined)
+    talk.line(
+      `exitscope: ${path} has ${other}-bit code, and runs in 64-bit mode, where it means something else: say bits 64`,
+    );
   if (origin > BigInt(MAXIMUM_MEMORY_BYTES))
     throw new CommandError(
       EXIT.FAILURE,

@@ -62,6 +62,14 @@ describe('diagnostics', () => {
     expect(messages(`bits 64\n${line}\n`).length).toBe(line === '%if' ? 2 : 1);
   });
 
+  it.each(['mov rax, 1', 'mov rax, ds', 'sldt rax'])('%s needs 64-bit code', (line) => {
+    for (const bits of [16, 32])
+      expect(messages(`bits ${bits}\n${line}\n`)).toEqual([
+        `2:1: error: instruction not supported in ${bits}-bit mode`,
+      ]);
+    expect(messages(`bits 64\n${line}\n`)).toEqual([]);
+  });
+
   it('shows the place with a caret, tabs kept', () => {
     const { diagnostics } = assemble('bits 64\n\tmov\teax, nowhere\n', { fileName: 'dir/a.asm' });
     expect(diagnostics.map(formatDiagnostic)).toEqual([

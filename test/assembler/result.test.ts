@@ -28,6 +28,13 @@ describe('what assemble gives back', () => {
     expect(result.image.length).toBe(12 + 16);
   });
 
+  it('the sizes of code segments that there are instructions for', () => {
+    const sizes = (source: string) => [...assemble(source, { fileName: 'a.asm' }).codeSizes];
+    expect([...result.codeSizes]).toEqual([64]);
+    expect(sizes('nop\nbits 32\nbits 64\nnop\n')).toEqual([16, 64]);
+    expect(sizes('db 1, 2\n')).toEqual([]);
+  });
+
   it('symbols with addresses, sections and binding', () => {
     expect(result.symbols).toEqual([
       { name: 'start', value: 0x1000n, section: '.text', global: true },

@@ -106,6 +106,12 @@ describe('exitscope run', () => {
     );
   });
 
+  it('says when source is not for 64-bit code', () => {
+    const { code, talk } = exitscopeWith('org 0x100000\ncli\nhlt\n', 'run', '-');
+    expect(code).toBe(0);
+    expect(talk).toMatch(/^exitscope: <stdin> has 16-bit code, and runs in 64-bit mode.*: say bits 64\n$/);
+  });
+
   it('refuses what no RAM reaches', () => {
     const { code, talk } = exitscopeWith('bits 64\norg -16\nnop\n', 'run', '-');
     expect(code).toBe(1);
