@@ -3,12 +3,13 @@
  * to see that it works.
  */
 
+import '../bin/tune-v8.js';
 import { QUICK } from './sampling.js';
 
 const SUITES = [
   ['decoder', () => import('./decoder.js').then(({ decoder }) => decoder())],
   ['interpreter', () => import('./interpreter.js').then(({ interpreter }) => interpreter())],
-  ['light-exit', () => import('./light-exit.js').then(({ lightExit }) => lightExit())],
+  ['exits', () => import('./exits.js').then(({ exits }) => exits())],
 ];
 
 const wanted = process.argv.slice(2).filter((word) => word !== '--quick');
