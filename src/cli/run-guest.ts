@@ -4,7 +4,6 @@
  */
 
 import { COST_MODELS } from '../host/cost/cost-models.js';
-import { createVm } from '../machine/create-vm.js';
 import type { RunResult, VirtualMachine } from '../machine/virtual-machine.js';
 import type { TraceSink } from '../trace/events.js';
 import { CommandError } from './command-error.js';
@@ -37,7 +36,11 @@ export interface Observers {
 }
 
 /** @throws CommandError when the guest could not be run to an end; observers have seen everything until then */
-export function runGuestFile(path: string, options: GuestOptions, observers: Observers): Promise<RunResult> {
+export async function runGuestFile(
+  path: string,
+  options: GuestOptions,
+  observers: Observers,
+): Promise<RunResult> {
   return runGuest(readGuest(path, options.format), options, observers);
 }
 
@@ -47,6 +50,8 @@ export async function runGuest(
   options: GuestOptions,
   observers: Observers,
 ): Promise<RunResult> {
+  // Whoever mistyped a file need not wait for the machine.
+  const { createVm } = await import('../machine/create-vm.js');
   try {
     const { memory: memoryBytes, vcpus, era, policy: policies, vga: vgaWindow = false } = options;
     const costModel = COST_MODELS[options.costModel];
