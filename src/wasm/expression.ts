@@ -3,7 +3,7 @@
  * emitted, and once for every use: bind it to a local before using it twice.
  */
 
-export type ValueType = 'i32' | 'i64';
+export type ValueType = 'i32' | 'i64' | 'v128';
 
 /** One node of an expression tree. */
 export type Node =
@@ -13,6 +13,9 @@ export type Node =
   | { readonly kind: 'load'; readonly opcode: number; readonly address: Node; readonly offset: number }
   | { readonly kind: 'call'; readonly functionIndex: number; readonly operands: readonly Node[] }
   | { readonly kind: 'select'; readonly condition: Node; readonly whenTrue: Node; readonly whenFalse: Node };
+
+/** Added to the number of an operation on vectors, which has a prefix byte of its own. */
+export const VECTOR_OPERATION = 0xfd00;
 
 const operation = (opcode: number, ...operands: Node[]): Node => ({ kind: 'operation', opcode, operands });
 
@@ -214,6 +217,25 @@ export class I64 {
   }
   private compare(opcode: number, other: I64 | bigint): I32 {
     return new I32(operation(opcode, this.node, (typeof other === 'bigint' ? i64(other) : other).node));
+  }
+}
+
+/** 128 bits. */
+export class V128 {
+  readonly node: Node;
+  constructor(node: Node) {
+    this.node = node;
+  }
+
+  or(other: V128): V128 {
+    return new V128(operation(VECTOR_OPERATION | 0x50, this.node, other.node));
+  }
+  xor(other: V128): V128 {
+    return new V128(operation(VECTOR_OPERATION | 0x51, this.node, other.node));
+  }
+  /** Whether any bit is 1. */
+  isAnyTrue(): I32 {
+    return new I32(operation(VECTOR_OPERATION | 0x53, this.node));
   }
 }
 

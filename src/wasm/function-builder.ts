@@ -1,6 +1,6 @@
 /** Builds the body of one WebAssembly function out of expressions and statements, in order of the calls. */
 
-import { I32, I64, type Node, type ValueType } from './expression.js';
+import { I32, I64, type Node, V128, type ValueType, VECTOR_OPERATION } from './expression.js';
 import { type FunctionBody, writeSigned, writeUnsigned } from './module-writer.js';
 
 export type LoadWidth = 8 | 16 | 32 | 64;
@@ -23,6 +23,10 @@ export function load16Unsigned(address: I32, offset: number): I32 {
 
 export function load8Unsigned(address: I32, offset: number): I32 {
   return new I32({ kind: 'load', opcode: 0x2d, address: address.node, offset });
+}
+
+export function load128(address: I32, offset: number): V128 {
+  return new V128({ kind: 'load', opcode: VECTOR_OPERATION | 0x00, address: address.node, offset });
 }
 
 /** Result of a function with one i32 result. */
@@ -85,6 +89,14 @@ export class FunctionBuilder {
     writeUnsigned(this.code, offset);
   }
 
+  store128(address: I32, offset: number, value: V128): void {
+    this.emitNode(address.node);
+    this.emitNode(value.node);
+    this.emitOpcode(VECTOR_OPERATION | 0x0b);
+    this.code.push(0);
+    writeUnsigned(this.code, offset);
+  }
+
   if(condition: I32, whenTrue: () => void, otherwise?: () => void): void {
     this.emitNode(condition.node);
     this.code.push(0x04, 0x40);
@@ -124,6 +136,11 @@ export class FunctionBuilder {
     return { type, locals: this.locals, code: this.code };
   }
 
+  private emitOpcode(opcode: number): void {
+    if (opcode > 0xff) this.code.push(opcode >> 8);
+    this.code.push(opcode & 0xff);
+  }
+
   private emitNode(node: Node): void {
     const code = this.code;
     switch (node.kind) {
@@ -137,11 +154,12 @@ export class FunctionBuilder {
         return;
       case 'operation':
         for (const operand of node.operands) this.emitNode(operand);
-        code.push(node.opcode);
+        this.emitOpcode(node.opcode);
         return;
       case 'load':
         this.emitNode(node.address);
-        code.push(node.opcode, 0);
+        this.emitOpcode(node.opcode);
+        code.push(0);
         writeUnsigned(code, node.offset);
         return;
       case 'call':

@@ -2,7 +2,7 @@
 
 import type { ValueType } from './expression.js';
 
-export const VALUE_TYPE: Readonly<Record<ValueType, number>> = { i32: 0x7f, i64: 0x7e };
+export const VALUE_TYPE: Readonly<Record<ValueType, number>> = { i32: 0x7f, i64: 0x7e, v128: 0x7b };
 
 export interface FunctionType {
   readonly parameters: readonly ValueType[];

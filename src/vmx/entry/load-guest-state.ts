@@ -5,25 +5,11 @@ import { ENTRY_CONTROL } from '../../architecture/vmx/controls.js';
 import { ACTIVITY, INTERRUPTIBILITY } from '../../architecture/vmx/guest-state.js';
 import { VMCS } from '../../architecture/vmx/vmcs-fields.js';
 import type { ProcessorCore } from '../../processor/core.js';
-import { SEGMENT_FIELD, SEGMENT_STRIDE, STATE } from '../../processor/state/layout.js';
+import { STATE } from '../../processor/state/layout.js';
 import { fixDebugControl, loadedCr0 } from '../control-register-fixes.js';
-import { GUEST_SEGMENTS } from '../segment-fields.js';
+import { DESCRIPTOR_TABLE_PLACES, REGISTER_PLACES, SEGMENT_PLACES } from '../transfer/guest-places.js';
 import { ALL_FLAGS, RSP_OFFSET, type TransferBuilder } from '../transfer/transfer-builder.js';
 import type { Vmcs } from '../vmcs.js';
-
-function loadSegments(t: TransferBuilder): void {
-  for (const segment of GUEST_SEGMENTS) {
-    const offset = STATE.SEGMENTS + segment.number * SEGMENT_STRIDE;
-    t.loadRegister(offset + SEGMENT_FIELD.BASE, segment.base);
-    // Limit and access rights.
-    t.loadPair(offset + SEGMENT_FIELD.LIMIT, segment.limit);
-    t.loadRegister(offset + SEGMENT_FIELD.SELECTOR, segment.selector);
-  }
-  t.loadRegister(STATE.GDTR_BASE, VMCS.GUEST_GDTR_BASE);
-  t.loadRegister(STATE.GDTR_LIMIT, VMCS.GUEST_GDTR_LIMIT);
-  t.loadRegister(STATE.IDTR_BASE, VMCS.GUEST_IDTR_BASE);
-  t.loadRegister(STATE.IDTR_LIMIT, VMCS.GUEST_IDTR_LIMIT);
-}
 
 /** What the VM-entry controls decide about (26.3.2.1 Loading Guest Control Registers, Debug Registers, and MSRs). */
 function loadControlled(t: TransferBuilder): void {
@@ -55,15 +41,10 @@ function loadControlled(t: TransferBuilder): void {
 
 /** Code that loads the registers. */
 export function loadGuestRegisters(t: TransferBuilder): void {
-  loadSegments(t);
+  for (const place of [...SEGMENT_PLACES, ...DESCRIPTOR_TABLE_PLACES, ...REGISTER_PLACES]) t.load(place);
   t.setRegister(STATE.CR0, loadedCr0(t.field(VMCS.GUEST_CR0), t.register(STATE.CR0)));
-  t.loadRegister(STATE.CR3, VMCS.GUEST_CR3);
-  t.loadRegister(STATE.CR4, VMCS.GUEST_CR4);
   t.loadRegister(RSP_OFFSET, VMCS.GUEST_RSP);
   t.loadRegister(STATE.RIP, VMCS.GUEST_RIP);
-  t.loadRegister(STATE.SYSENTER_CS, VMCS.GUEST_IA32_SYSENTER_CS);
-  t.loadRegister(STATE.SYSENTER_ESP, VMCS.GUEST_IA32_SYSENTER_ESP);
-  t.loadRegister(STATE.SYSENTER_EIP, VMCS.GUEST_IA32_SYSENTER_EIP);
   loadControlled(t);
   t.flags.load(t.field(VMCS.GUEST_RFLAGS).extendUnsigned(), ALL_FLAGS);
 }

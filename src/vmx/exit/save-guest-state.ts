@@ -5,39 +5,13 @@ import { RFLAGS } from '../../architecture/rflags.js';
 import { ENTRY_CONTROL, EXIT_CONTROL } from '../../architecture/vmx/controls.js';
 import { INTERRUPTIBILITY, PENDING_DEBUG } from '../../architecture/vmx/guest-state.js';
 import { VMCS } from '../../architecture/vmx/vmcs-fields.js';
-import { SEGMENT_FIELD, SEGMENT_STRIDE, STATE } from '../../processor/state/layout.js';
+import { STATE } from '../../processor/state/layout.js';
 import { type I32, i64 } from '../../wasm/expression.js';
-import { GUEST_SEGMENTS } from '../segment-fields.js';
-import { RSP_OFFSET, type SavedPlace, type TransferBuilder } from '../transfer/transfer-builder.js';
+import { DESCRIPTOR_TABLE_PLACES, REGISTER_PLACES, SEGMENT_PLACES } from '../transfer/guest-places.js';
+import { RSP_OFFSET, type TransferBuilder } from '../transfer/transfer-builder.js';
 import { GROUP } from '../vmcs-layout.js';
 
 const DR7 = STATE.DEBUG + 7 * 8;
-
-const SEGMENTS: readonly SavedPlace[] = GUEST_SEGMENTS.flatMap((segment): SavedPlace[] => {
-  const offset = STATE.SEGMENTS + segment.number * SEGMENT_STRIDE;
-  return [
-    { field: segment.base, offset: offset + SEGMENT_FIELD.BASE, bits: 64 },
-    // Limit and access rights, which lie side by side in both places.
-    { field: segment.limit, offset: offset + SEGMENT_FIELD.LIMIT, bits: 64 },
-    // The 16 bits behind a selector are padding, zero in both places.
-    { field: segment.selector, offset: offset + SEGMENT_FIELD.SELECTOR, bits: 32 },
-  ];
-});
-
-const DESCRIPTOR_TABLES: readonly SavedPlace[] = [
-  { field: VMCS.GUEST_GDTR_BASE, offset: STATE.GDTR_BASE, bits: 64 },
-  { field: VMCS.GUEST_GDTR_LIMIT, offset: STATE.GDTR_LIMIT, bits: 32 },
-  { field: VMCS.GUEST_IDTR_BASE, offset: STATE.IDTR_BASE, bits: 64 },
-  { field: VMCS.GUEST_IDTR_LIMIT, offset: STATE.IDTR_LIMIT, bits: 32 },
-];
-
-const REGISTERS: readonly SavedPlace[] = [
-  { field: VMCS.GUEST_CR3, offset: STATE.CR3, bits: 64 },
-  { field: VMCS.GUEST_CR4, offset: STATE.CR4, bits: 64 },
-  { field: VMCS.GUEST_IA32_SYSENTER_CS, offset: STATE.SYSENTER_CS, bits: 32 },
-  { field: VMCS.GUEST_IA32_SYSENTER_ESP, offset: STATE.SYSENTER_ESP, bits: 64 },
-  { field: VMCS.GUEST_IA32_SYSENTER_EIP, offset: STATE.SYSENTER_EIP, bits: 64 },
-];
 
 /** Saves a register of which only the low 32 bits are ever in use. */
 function saveZeroExtended(t: TransferBuilder, field: number, offset: number): void {
@@ -109,9 +83,9 @@ function saveNonRegisterState(
 
 /** Saves all guest state, noting which groups of fields change. */
 export function saveGuestState(t: TransferBuilder, caller: SavedByCaller): void {
-  t.saveIfAnyDiffers(GROUP.GUEST_SEGMENTS, SEGMENTS);
-  t.saveIfAnyDiffers(GROUP.GUEST_DESCRIPTOR_TABLES, DESCRIPTOR_TABLES);
-  t.saveIfAnyDiffers(GROUP.GUEST_REGISTERS, REGISTERS);
+  t.saveIfAnyDiffers(GROUP.GUEST_SEGMENTS, SEGMENT_PLACES);
+  t.saveIfAnyDiffers(GROUP.GUEST_DESCRIPTOR_TABLES, DESCRIPTOR_TABLE_PLACES);
+  t.saveIfAnyDiffers(GROUP.GUEST_REGISTERS, REGISTER_PLACES);
   t.saveRegister(VMCS.GUEST_RSP, RSP_OFFSET);
   t.saveRegister(VMCS.GUEST_RIP, STATE.RIP);
   saveZeroExtended(t, VMCS.GUEST_CR0, STATE.CR0);

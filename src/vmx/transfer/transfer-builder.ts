@@ -7,8 +7,9 @@
 import { LazyFlags } from '../../processor/engine/lazy-flags.js';
 import { STATE } from '../../processor/state/layout.js';
 import { type I32, type I64, i32, i64 } from '../../wasm/expression.js';
-import { FunctionBuilder, load32, load64 } from '../../wasm/function-builder.js';
+import { FunctionBuilder, load32, load64, load128 } from '../../wasm/function-builder.js';
 import { FIELD_GROUP, has64Bits, SLOT } from '../vmcs-layout.js';
+import type { Place } from './guest-places.js';
 
 /** First parameters of every function: addresses in linear memory. */
 const BLOCK = 0;
@@ -25,13 +26,6 @@ export const areNotAlike = (high: I32, lowest: number): I32 =>
   high.shiftRightSigned(lowest).add(1).greaterThanUnsigned(1);
 
 const slotOf = (field: number): number => SLOT[field]! * 4;
-
-/** A field, or two of 32 bits side by side, with the place in the block that it is saved from. */
-export interface SavedPlace {
-  readonly field: number;
-  readonly offset: number;
-  readonly bits: 32 | 64;
-}
 
 export class TransferBuilder {
   readonly builder: FunctionBuilder;
@@ -79,9 +73,10 @@ export class TransferBuilder {
   setRegisterWide(offset: number, value: I64 | bigint): void {
     this.builder.store64(this.block, offset, typeof value === 'bigint' ? i64(value) : value);
   }
-  /** Loads 64 bits of registers that lie side by side in the block as they do in the region. */
-  loadPair(offset: number, field: number): void {
-    this.setRegisterWide(offset, this.fieldWide(field));
+  load({ field, offset, bits }: Place): void {
+    if (bits === 128) this.builder.store128(this.block, offset, load128(this.region, slotOf(field)));
+    else if (bits === 64) this.setRegisterWide(offset, this.fieldWide(field));
+    else this.setRegister(offset, this.field(field));
   }
   /** Loads a register with a field, as wide as the field is. */
   loadRegister(offset: number, field: number): void {
@@ -106,23 +101,36 @@ export class TransferBuilder {
     else this.saveField(field, this.register(offset));
   }
   /** Saves registers of one group that seldom change: all are compared before the first is stored. */
-  saveIfAnyDiffers(groups: number, places: readonly SavedPlace[]): void {
-    const { builder } = this;
-    const difference = builder.bind64(
-      places
-        .map(({ field, offset, bits }) =>
-          bits === 64
-            ? this.fieldWide(field).xor(this.registerWide(offset))
-            : this.field(field).xor(this.register(offset)).extendUnsigned(),
-        )
-        .reduce((all, one) => all.or(one)),
-    );
-    this.noteDifference(groups, difference);
-    builder.if(difference.notEquals(0n), () => {
-      for (const { field, offset, bits } of places)
-        if (bits === 64) builder.store64(this.region, slotOf(field), this.registerWide(offset));
-        else builder.store32(this.region, slotOf(field), this.register(offset));
+  saveIfAnyDiffers(groups: number, places: readonly Place[]): void {
+    const differs = this.builder.bind32(this.differs(places));
+    this.noteDifference(groups, differs.extendUnsigned());
+    this.builder.if(differs, () => {
+      for (const place of places) this.save(place);
     });
+  }
+
+  private differs(places: readonly Place[]): I32 {
+    const wide = places
+      .filter(({ bits }) => bits === 128)
+      .map(({ field, offset }) => load128(this.region, slotOf(field)).xor(load128(this.block, offset)));
+    const narrow = places
+      .filter(({ bits }) => bits !== 128)
+      .map(({ field, offset, bits }) =>
+        bits === 64
+          ? this.fieldWide(field).xor(this.registerWide(offset))
+          : this.field(field).xor(this.register(offset)).extendUnsigned(),
+      );
+    const parts: I32[] = [];
+    if (wide.length > 0) parts.push(wide.reduce((all, one) => all.or(one)).isAnyTrue());
+    if (narrow.length > 0) parts.push(narrow.reduce((all, one) => all.or(one)).notEquals(0n));
+    return parts.reduce((all, one) => all.or(one));
+  }
+
+  private save({ field, offset, bits }: Place): void {
+    const slot = slotOf(field);
+    if (bits === 128) this.builder.store128(this.region, slot, load128(this.block, offset));
+    else if (bits === 64) this.builder.store64(this.region, slot, this.registerWide(offset));
+    else this.builder.store32(this.region, slot, this.register(offset));
   }
   /** Stores a value of which nothing has to be marked. */
   setField(field: number, value: I32): void {
