@@ -9,6 +9,7 @@
 
 import { MSR } from '../architecture/msrs.js';
 import { operation } from './cost/operations.js';
+import type { TimedEvent } from './event-queue.js';
 import type { HostCpu } from './host-cpu.js';
 import { type HostThread, TIF } from './host-thread.js';
 import { STAGE } from './stages.js';
@@ -93,10 +94,17 @@ export class Scheduler {
   sendInterrupt(target: HostCpu, action: () => void): void {
     const sender = this.executing.cpu;
     sender.charge(SEND_INTERRUPT);
-    target.cpu.events.schedule(sender.now + sender.costOf(INTERRUPT_FLIGHT), action);
-    // A CPU that slept has something to do now: the sender must not run on as if it were alone.
-    sender.orderLimit = Math.min(sender.orderLimit, target.nextTime);
-    sender.horizon = Math.min(sender.horizon, target.nextTime + sender.costOf(INTERRUPT_FLIGHT));
+    this.interruptAt(target, sender.now + sender.costOf(INTERRUPT_FLIGHT), action);
+  }
+
+  /** Makes `action` run in interrupt context on another CPU at a point of virtual time: a timer there. */
+  interruptAt(target: HostCpu, time: number, action: () => void): TimedEvent {
+    const { cpu } = this.executing;
+    const event = target.cpu.events.schedule(time, action);
+    // A CPU that slept has something to do now: the one that runs must not run on as if it were alone.
+    cpu.orderLimit = Math.min(cpu.orderLimit, target.nextTime);
+    cpu.horizon = Math.min(cpu.horizon, target.nextTime + cpu.costOf(INTERRUPT_FLIGHT));
+    return event;
   }
 
   /** The posted-interrupt notification: a guest that runs on the CPU does not leave for it. */

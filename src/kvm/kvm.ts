@@ -19,6 +19,7 @@ import { type IoEventFdRequest, IoEventFds } from './ioeventfd.js';
 import { DEFAULT_APIC_ADDRESS } from './irqchip/apic-base.js';
 import { ApicVirtualisation } from './irqchip/apic-virtualisation.js';
 import { DeadlineTimer } from './irqchip/deadline-timer.js';
+import { HousekeepingClock } from './irqchip/housekeeping-clock.js';
 import { InKernelIrqchip } from './irqchip/in-kernel-irqchip.js';
 import { DEFAULT_ROUTING, type IrqRoute } from './irqchip/irq-routing.js';
 import { createIrqRoutingProtection } from './irqchip/irq-routing-protection.js';
@@ -177,13 +178,15 @@ export class KvmVm {
     this.vcpus.push(vcpu);
     vm.vcpus.push(vcpu);
     const { deadlineTimer, apicVirtualisation } = vm.policies;
+    const postsTimer =
+      deadlineTimer === 'posted' && apicVirtualisation === 'posted-interrupts' && host.cpus.length > 1;
     const localApic = this.irqchip.addVcpu(
       vcpu,
       vcpu.clock,
       deadlineTimer === 'absent'
         ? undefined
         : new DeadlineTimer(
-            vcpu.clock,
+            postsTimer ? new HousekeepingClock(host) : vcpu.clock,
             vcpu,
             deadlineTimer === 'preemption-timer' && vm.vmx.hasPreemptionTimer,
           ),
@@ -200,6 +203,7 @@ export class KvmVm {
                 notifyPosted: () => vcpu.notifyPosted(),
               },
             }),
+      postsTimer,
     );
     if (vcpu.id > 0) {
       // Application processors wait to be started.

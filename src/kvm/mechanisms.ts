@@ -371,6 +371,12 @@ export const MECHANISMS = [
           'While the guest runs the VMX-preemption timer counts down to the deadline: nothing is programmed, no host interrupt is taken. A vCPU that halts falls back to the host timer.',
         source: 'ce7a058a2117, 64672c95ea4c',
       },
+      {
+        name: 'posted',
+        explanation:
+          'A timer of the host on another CPU, kept for such work, which posts the interrupt to the guest. A CPU that a vCPU has for itself takes no interrupts for it; needs posted interrupts, else as hrtimer.',
+        source: '0c5f81dad46c',
+      },
     ],
   },
   {

@@ -27,7 +27,7 @@ export const IMPLEMENTED: { readonly [M in Mechanism]: readonly Policies[M][] } 
   apicAccess: ['emulated', 'fast-eoi'],
   pvEoi: ['off', 'on'],
   apicVirtualisation: ['none', 'register', 'register+virtual-interrupt-delivery', 'posted-interrupts'],
-  deadlineTimer: ['absent', 'hrtimer', 'preemption-timer'],
+  deadlineTimer: ['absent', 'hrtimer', 'preemption-timer', 'posted'],
   haltPolling: ['off', 'always', 'dynamic'],
   memorySlotLookup: ['linear', 'last-used', 'sorted'],
   mmioExit: ['violation', 'misconfiguration', 'fast-bus'],

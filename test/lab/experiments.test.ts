@@ -72,6 +72,13 @@ describe('experiments of the lab', () => {
     }
   });
 
+  it('show that a posted timer interrupts the guest and not its CPU', () => {
+    const [exits, lateness] = report('posted-timer').rows;
+    expect(exits!.before).toBe(64);
+    expect(exits!.after).toBe(0);
+    expect(lateness!.after).toBeGreaterThan(0);
+  });
+
   it('fill one table for each section', () => {
     const lines: string[] = [];
     writeSections([...remembered.values()], (line) => lines.push(line));

@@ -79,12 +79,14 @@ export class InKernelIrqchip {
    * @param clock runs the timer: that of the CPU which the vCPU is on
    * @param virtualisation makes the processor's part of it, around its page of registers
    * @param deadlineTimer runs its TSC-deadline mode, which is not offered without
+   * @param postsTimer timers that expire while the guest runs are posted
    */
   addVcpu(
     vcpu: InterruptTarget,
     clock: AlarmClock = this.options.clock,
     deadlineTimer?: DeadlineTimer,
     virtualisation?: (page: HostPhysicalAddress) => ApicVirtualisation,
+    postsTimer = false,
   ): VcpuLocalApic {
     const registerPage = this.options.pages.allocatePage();
     const localApic = new VcpuLocalApic({
@@ -94,6 +96,7 @@ export class InKernelIrqchip {
       memory: this.options.memory,
       registerPage,
       virtualisation: virtualisation?.(registerPage),
+      postsTimer,
       externalInterrupts: this.localApics.length === 0 ? this.externalInterrupts() : undefined,
       send: (message, from) => this.deliver(message, from),
       endOfInterrupt: (vector) => this.passIoApic(vector),

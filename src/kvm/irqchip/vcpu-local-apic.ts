@@ -36,6 +36,8 @@ export interface InterruptTarget extends CostSink {
   /** INIT and start-up messages, by which application processors are started. */
   init?(): void;
   startup?(vector: number): void;
+  /** Its guest runs (IN_GUEST_MODE). */
+  readonly guestMode?: boolean;
   /** Added to the processor's time-stamp counter by the guest. */
   tscOffset?(): bigint;
 }
@@ -52,6 +54,8 @@ export interface VcpuLocalApicOptions {
   /** Offers TSC-deadline mode, run by this. */
   readonly deadlineTimer?: DeadlineTimer | undefined;
   readonly virtualisation?: ApicVirtualisation | undefined;
+  /** An expired timer is posted to a guest that runs, by whatever CPU has the timer (kvm_use_posted_timer_interrupt). */
+  readonly postsTimer?: boolean;
   /** Host memory that holds `registerPage`. */
   readonly memory: PhysicalMemory;
   /** A zeroed page for the task priority, which hardware with a TPR shadow reads and writes there. */
@@ -128,6 +132,10 @@ export class VcpuLocalApic implements VcpuInterrupts, BusDevice {
         startup: options.startup ?? (() => {}),
         timerExpired: () => {
           if (this.apic.timerMasked) return;
+          if (options.postsTimer === true && vcpu.guestMode === true) {
+            this.apic.deliverTimer();
+            return;
+          }
           // Expiries that come before the vCPU has taken the last one are merged with it (kvm_timer_fn).
           this.timerPending = true;
           vcpu.kick();

@@ -105,7 +105,7 @@ fault:  print   "#GP", 10
     expect(hardware.result.statistics.haltWakeups).toBe(ROUNDS);
   });
 
-  it.each(['hrtimer', 'preemption-timer'] as const)(
+  it.each(['hrtimer', 'preemption-timer', 'posted'] as const)(
     'expires at once for a past deadline, is disarmed by zero, and is idle in other modes (%s)',
     (deadlineTimer) => {
       for (const exitDispatch of ['full-loop', 'fast-path'] as const) {
