@@ -36,11 +36,11 @@ export function statCommand(): Command {
       try {
         const result = await runGuestFile(file, options, { trace: sink, serialOutput: talk.byte });
         if (options.json) printJson(sink, result);
-        else printTables(sink, result);
+        else printTables(sink, result, options.vcpus);
         reportEnd(result, options);
       } catch (error) {
         // As of perf: Ctrl-C ends the counting, not the report.
-        if (error instanceof InterruptedRun && !options.json) printTables(sink, error.result);
+        if (error instanceof InterruptedRun && !options.json) printTables(sink, error.result, options.vcpus);
         throw error;
       } finally {
         talk.end();
@@ -48,7 +48,7 @@ export function statCommand(): Command {
     });
 }
 
-function printTables(sink: StatisticsSink, result: RunResult): void {
+function printTables(sink: StatisticsSink, result: RunResult, vcpus: number): void {
   const { clockInHertz, cycles, instructions, stages } = result;
   writeExitTable(sink.reasons(), clockInHertz / 1e6, output.line);
   output.line('');
@@ -56,9 +56,14 @@ function printTables(sink: StatisticsSink, result: RunResult): void {
   const guest = stages.find(({ name }) => name === GUEST_STAGE)?.cycles ?? 0;
   const exits = sink.stages().reduce((sum, stage) => sum + stage.totalCycles, 0);
   output.line('');
+  // Of several, each has its own time before its first entry and after its last exit.
+  const [place, rest] =
+    vcpus === 1
+      ? [':', `, ${grouped(cycles - exits - guest)} before the guest was first entered`]
+      : [` on each of ${vcpus} virtual CPUs; of all together`, ''];
   output.line(
-    `${grouped(cycles)} cycles: ${grouped(exits)} in exits, ${grouped(guest)} in the guest ` +
-      `(${grouped(instructions)} instructions), ${grouped(cycles - exits - guest)} before the guest was first entered.`,
+    `${grouped(cycles)} cycles${place} ${grouped(exits)} in exits, ${grouped(guest)} in the guest ` +
+      `(${grouped(instructions)} instructions)${rest}.`,
   );
 }
 

@@ -96,6 +96,13 @@ describe('exitscope stat', () => {
     expect(output).toMatch(/ in exits, [1-9][\d,]* in the guest \([1-9][\d,]* instructions\)/);
   });
 
+  it('adds up what several virtual CPUs do at the same time', () => {
+    const { output } = stat('smp-hello', '--vcpus', '4');
+    expect(output).toMatch(
+      /\n[\d,]+ cycles on each of 4 virtual CPUs; of all together [\d,]+ in exits, [\d,]+ in the guest \([\d,]+ instructions\)\.\n$/,
+    );
+  });
+
   it('prints one JSON document whose sums agree', () => {
     const document = JSON.parse(stat('pio-write', '--json').output);
     expect(document.schema).toBe('exitscope.stat/1');
