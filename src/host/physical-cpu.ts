@@ -4,7 +4,7 @@
  */
 
 import { CR0 } from '../architecture/control-registers.js';
-import { SEGMENT } from '../architecture/registers.js';
+import { GPR, SEGMENT } from '../architecture/registers.js';
 import { VMCS } from '../architecture/vmx/vmcs-fields.js';
 import type { HostPhysicalAddress } from '../memory/addresses.js';
 import type { CpuidResult } from '../processor/core.js';
@@ -58,8 +58,7 @@ const OP = {
 const FXSAVE_SIZE = 512;
 const GS_BASE_WORD = (STATE.SEGMENTS + SEGMENT.GS * SEGMENT_STRIDE + SEGMENT_FIELD.BASE) >> 2;
 const KERNEL_GS_BASE_WORD = STATE.KERNEL_GS_BASE >> 2;
-/** RSP is switched by VM entry and exit themselves. */
-const RSP_WORD = 8;
+const RSP_WORD = GPR.RSP * 2;
 
 /** Descriptor facts of the host kernel on this CPU that instructions reload. */
 export interface HostDescriptors {
@@ -367,7 +366,7 @@ export class PhysicalCpu extends CpuClock {
    */
   enterGuest(guest: GuestContext, launched: boolean): GuestStop {
     this.charge(OP.LOAD_GPRS);
-    this.copyWords(guest.registerWords, this.registerWords);
+    copyRegisters(guest.registerWords, this.registerWords);
     this.account.setStage(STAGE.BACK_IN_GUEST);
     // The VMX-preemption timer is started early in VM entry, and may expire during it (SDM Vol. 3C, 26.7.4).
     const entered = launched ? this.vmx.vmresume() : this.vmx.vmlaunch();
@@ -413,12 +412,16 @@ export class PhysicalCpu extends CpuClock {
     this.charge(OP.VM_EXIT);
     account.setStage(STAGE.EXIT_HANDLER);
     this.charge(OP.SAVE_GPRS);
-    this.copyWords(this.registerWords, guest.registerWords);
+    copyRegisters(this.registerWords, guest.registerWords);
     return 'vm-exit';
   }
+}
 
-  private copyWords(from: Int32Array, to: Int32Array): void {
-    for (let word = 0; word < RSP_WORD; word++) to[word] = from[word]!;
-    for (let word = RSP_WORD + 2; word < 32; word++) to[word] = from[word]!;
-  }
+/** All GPRs but RSP, which VM entry and exit themselves switch. One call for all is twice as fast as word by word. */
+function copyRegisters(from: Int32Array, to: Int32Array): void {
+  const low = to[RSP_WORD]!;
+  const high = to[RSP_WORD + 1]!;
+  to.set(from);
+  to[RSP_WORD] = low;
+  to[RSP_WORD + 1] = high;
 }
