@@ -13,7 +13,7 @@ import type { Policies } from '../../kvm/policies.js';
 import { changeBuses, setGsiRouting } from '../../kvm/run-time-changes.js';
 import type { Scenario } from '../../machine/scenario/scenario.js';
 import type { Experiment, RowDefinition, Setup } from '../experiment.js';
-import { meanExit, meanNote, perSecond } from '../read-off.js';
+import { inNanoseconds, meanExit, meanNote, perSecond } from '../read-off.js';
 import { GUEST_MEMORY_BYTES } from './setups.js';
 
 const SECTION = 'Memory slots, devices and SRCU';
@@ -85,8 +85,7 @@ function interrupted(
 const nameOf = (irqRouting: Routing, { sources, sockets }: Load): string =>
   `${irqRouting}-${sources}-${sockets}`;
 
-/** Interrupts that reached their virtual CPUs. */
-const injections = perSecond(({ result }) => result.vms[0]!.statistics.irqInjections);
+const raised = perSecond(({ notes }) => notes.get(RAISING)?.length ?? 0);
 
 const routing: Experiment = {
   name: 'irq-routing',
@@ -106,7 +105,7 @@ const routing: Experiment = {
       const title = `${load.sources} source${load.sources === 1 ? '' : 's'}${load.sockets === 1 ? '' : ', two sockets'}`;
       return [
         { title: `${title}: raising one`, unit: 'cycles', read: meanNote(RAISING), ...sides },
-        { title: `${title}: taken`, unit: 'per s', read: injections, ...sides },
+        { title: `${title}: raised`, unit: 'per s', read: raised, ...sides },
       ];
     }),
     {
@@ -194,13 +193,13 @@ const newDoorbell = (slotsProtection: Policies['slotsProtection']): Setup =>
     );
   });
 
-const milliseconds = (title: string, before: string, after: string): RowDefinition => ({
+const microseconds = (title: string, before: string, after: string): RowDefinition => ({
   title,
-  unit: 'ms',
-  digits: 3,
+  unit: 'µs',
+  digits: 1,
   before,
   after,
-  read: (run) => (1e3 * meanNote(CHANGE)(run)) / run.result.clockInHertz,
+  read: (run) => inNanoseconds(meanNote(CHANGE))(run) / 1000,
 });
 
 const changes: Experiment = {
@@ -216,18 +215,18 @@ const changes: Experiment = {
     'device, expedited': newDoorbell('srcu-expedited'),
   },
   rows: [
-    milliseconds('a routing table, irq_lock and RCU', 'table, irq-lock', 'table, rcu'),
+    microseconds('a routing table, irq_lock and RCU', 'table, irq-lock', 'table, rcu'),
     {
-      ...milliseconds('the same with HZ = 100', 'table, irq-lock', 'table, rcu, HZ=100'),
+      ...microseconds('the same with HZ = 100', 'table, irq-lock', 'table, rcu, HZ=100'),
       figure: {
         of: 'after',
-        value: { from: 0, to: 100 },
+        value: { from: 0, to: 100_000 },
         source: 'commit 719d93cd5f5c: KVM_SET_GSI_ROUTING took up to 0.1 s with HZ=100',
         kind: 'predicted',
       },
     },
-    milliseconds('an ioeventfd, rwsem and SRCU', 'device, rwsem', 'device, srcu'),
-    milliseconds('an ioeventfd, SRCU and expedited', 'device, srcu', 'device, expedited'),
+    microseconds('an ioeventfd, rwsem and SRCU', 'device, rwsem', 'device, srcu'),
+    microseconds('an ioeventfd, SRCU and expedited', 'device, srcu', 'device, expedited'),
   ],
 };
 
