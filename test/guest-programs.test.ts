@@ -1,11 +1,9 @@
 import { describe, expect, it } from 'vitest';
-import { DEFAULT_ERA, ERAS, type Era } from '../src/kvm/policies.js';
 import { createVm } from '../src/machine/create-vm.js';
-import { readGuestImage } from '../src/machine/load-image.js';
-import type { RunResult, VmOptions, VmRunLimits } from '../src/machine/virtual-machine.js';
+import type { RunResult, VmRunLimits } from '../src/machine/virtual-machine.js';
 import type { ExitRecord, TraceSink } from '../src/trace/events.js';
 import { outputMismatch, satisfies } from './support/guest-header.js';
-import { assembleGuest, type GuestProgram, guestPrograms } from './support/guest-programs.js';
+import { type GuestProgram, guestPrograms, optionsFor } from './support/guest-programs.js';
 import { serialOutputUnderQemu } from './support/qemu.js';
 import { hasTool, skipNote } from './support/tools.js';
 
@@ -36,17 +34,6 @@ interface Observed {
   readonly output: string;
   readonly result: RunResult;
   readonly exits: readonly ExitRecord[];
-}
-
-/** The machine that a program's header asks for. */
-function optionsFor(program: GuestProgram): VmOptions {
-  const { image, origin } = assembleGuest(program);
-  const { vcpus, needs } = program.header;
-  return {
-    image: readGuestImage(image, 'flat', Number(origin)),
-    vcpus,
-    vgaWindow: needs.includes('vga'),
-  };
 }
 
 /** Runs a program as users do, in one go or in slices, and keeps what its observers saw. */
@@ -125,17 +112,6 @@ describe('guest programs under exitscope', () => {
       expect(perEoi - median).toBeGreaterThan(0);
       expect(perEoi - median).toBeLessThan(200);
     }
-  });
-});
-
-const LATER_ERAS = (Object.keys(ERAS) as Era[]).filter((era) => era !== DEFAULT_ERA);
-describe.each(LATER_ERAS)('guest programs in the era %s', (era) => {
-  it.each(PROGRAMS)('$name prints the same but for its cycles', (program) => {
-    const bytes: number[] = [];
-    const vm = createVm({ ...optionsFor(program), era, serialOutput: (byte) => bytes.push(byte) });
-    expect(vm.run({ instructions: 20_000_000 }).end.reason).not.toBe('limit');
-    const output = Buffer.from(bytes).toString('latin1');
-    expect(outputMismatch(program.header.output, output, false)).toBeUndefined();
   });
 });
 

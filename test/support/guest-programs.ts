@@ -3,6 +3,8 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type AssemblyResult, assemble, formatDiagnostic } from '../../src/assembler/index.js';
+import { readGuestImage } from '../../src/machine/load-image.js';
+import type { VmOptions } from '../../src/machine/virtual-machine.js';
 import { type GuestHeader, readGuestHeader } from './guest-header.js';
 
 export const GUEST_PROGRAMS = join(import.meta.dirname, '..', '..', 'guest-programs');
@@ -34,4 +36,15 @@ export function assembleGuest({ path, source }: GuestProgram): AssemblyResult {
   });
   if (!result.ok) throw new Error(result.diagnostics.map(formatDiagnostic).join('\n'));
   return result;
+}
+
+/** The machine that a program's header asks for. */
+export function optionsFor(program: GuestProgram): VmOptions {
+  const { image, origin } = assembleGuest(program);
+  const { vcpus, needs } = program.header;
+  return {
+    image: readGuestImage(image, 'flat', Number(origin)),
+    vcpus,
+    vgaWindow: needs.includes('vga'),
+  };
 }
