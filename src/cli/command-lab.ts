@@ -2,7 +2,7 @@
 
 import { fileURLToPath } from 'node:url';
 import { Command } from 'commander';
-import type { Experiment, ExperimentReport, Pace } from '../lab/index.js';
+import type { Experiment, ExperimentPace, ExperimentReport, Pace } from '../lab/index.js';
 import { unknownName } from './choices.js';
 import { CommandError } from './command-error.js';
 import { EXIT } from './exit-codes.js';
@@ -20,7 +20,7 @@ interface LabOptions {
 
 interface Run {
   readonly report: ExperimentReport;
-  readonly pace: Pace;
+  readonly pace: ExperimentPace;
 }
 
 export function labCommand(): Command {
@@ -102,11 +102,19 @@ async function runAll(experiments: readonly Experiment[]): Promise<Run[]> {
     const { simulatedSeconds, wallSeconds, exits } = run.pace;
     talk.line(
       `[${index + 1}/${experiments.length}] ${experiment.name}: ${milliseconds(simulatedSeconds)} simulated in ` +
-        `${milliseconds(wallSeconds)}, ${realTimeRatio(run.pace).toPrecision(2)} of real time, ${exits} exits (${Math.round(exits / wallSeconds)} per s)`,
+        `${milliseconds(wallSeconds)}, ${realTimeRatio(run.pace).toPrecision(2)} of real time, ${exits} exits (${exitsPerSecond(run.pace)})`,
     );
+    for (const setup of run.pace.setups)
+      if (setup.exits >= WORTH_A_LINE)
+        talk.line(`  ${setup.label}: ${setup.exits} exits, ${exitsPerSecond(setup)}`);
   }
   return runs;
 }
+
+/** Exits of one set-up that are enough to say how fast exits are simulated: compilation is a small part of it. */
+const WORTH_A_LINE = 100_000;
+
+const exitsPerSecond = ({ exits, wallSeconds }: Pace): string => `${Math.round(exits / wallSeconds)} per s`;
 
 const milliseconds = (seconds: number): string => `${(1000 * seconds).toFixed(1)} ms`;
 

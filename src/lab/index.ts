@@ -14,6 +14,12 @@ export { EXPERIMENTS } from './experiments/index.js';
 export { GuestProgramError, guestLoader, type ReadProgramFile } from './guest-loader.js';
 export { type Observation, type ReadOff, ReadOffError } from './observation.js';
 export type { CurveReport, ExperimentReport, ReportRow, SetupReport } from './report.js';
-export { type Pace, realTimeRatio, runExperiment, type WallClock } from './run-lab.js';
+export {
+  type ExperimentPace,
+  type Pace,
+  realTimeRatio,
+  runExperiment,
+  type WallClock,
+} from './run-lab.js';
 export { mergedCurves, svgPlot } from './svg-plot.js';
 export { writeList, writeRows, writeSections, writeSources, writeStages } from './table.js';

@@ -140,8 +140,8 @@ const throughput: Experiment = {
   section: 'Light and heavy exits',
   title: 'Light and heavy exits one after the other, as fast as they come',
   setups: {
-    before: many('EOI by x2APIC', 'many-eois', 300_000),
-    after: many('OUT to user space', 'many-port-writes', 60_000),
+    before: many('EOI by x2APIC', 'many-eois', 2_000_000),
+    after: many('OUT to user space', 'many-port-writes', 400_000),
   },
   rows: [
     {
