@@ -66,6 +66,18 @@ const eager: MsrSwitching = {
   isLive: liveInLongMode,
 };
 
+/** As eager, and the host's values are read anew each time, although they never change (before 2345df8c555e). */
+const eagerRereading: MsrSwitching = {
+  ...eager,
+  toGuest(vcpu) {
+    const { cpu, vmx } = vcpu;
+    releaseSharedMsrs(vcpu.hostCpu);
+    for (const msr of vmx.liveMsrs) if (msr.index !== MSR.KERNEL_GS_BASE) cpu.rdmsrWords(msr.index, msr.host);
+    cpu.rdmsrWords(MSR.EFER, vmx.efer.host);
+    eager.toGuest(vcpu);
+  },
+};
+
 const shared: MsrSwitching = {
   toGuest(vcpu) {
     const { cpu, vmx } = vcpu;
@@ -100,6 +112,7 @@ export const MSR_SWITCHING: Readonly<Record<Policies['syscallMsrs'], MsrSwitchin
   eager,
   shared,
   'shared-without-cstar': sharedWithoutCstar,
+  'eager-rereading': eagerRereading,
 };
 
 /**

@@ -11,7 +11,7 @@ export { MECHANISMS, type Mechanism, type Policies } from './mechanisms.js';
  * The alternatives that really run, first the default. Those of `MECHANISMS` that are missing here are refused.
  */
 export const IMPLEMENTED: { readonly [M in Mechanism]: readonly Policies[M][] } = {
-  syscallMsrs: ['eager', 'shared', 'shared-without-cstar'],
+  syscallMsrs: ['eager', 'shared', 'shared-without-cstar', 'eager-rereading'],
   slotsProtection: ['rwsem', 'srcu', 'srcu-expedited'],
   irqRouting: ['irq-lock', 'rcu'],
   ioApicEoi: ['every-vector', 'handled-vectors'],

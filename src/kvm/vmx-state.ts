@@ -32,9 +32,12 @@ export class SwitchedMsr {
 
 /** vmx_msr_index since 2.6.33. */
 const SHARED_LIST = [MSR.SYSCALL_MASK, MSR.LSTAR, MSR.CSTAR, MSR.EFER, MSR.TSC_AUX, MSR.STAR];
+/** vmx_msr_index until then. */
+const EAGER_LIST = [MSR.SYSCALL_MASK, MSR.LSTAR, MSR.CSTAR, MSR.KERNEL_GS_BASE, MSR.EFER, MSR.STAR];
 /** vmx_msr_index by policy. */
 const MSR_LIST: Readonly<Record<Policies['syscallMsrs'], readonly number[]>> = {
-  eager: [MSR.SYSCALL_MASK, MSR.LSTAR, MSR.CSTAR, MSR.KERNEL_GS_BASE, MSR.EFER, MSR.STAR],
+  'eager-rereading': EAGER_LIST,
+  eager: EAGER_LIST,
   shared: SHARED_LIST,
   'shared-without-cstar': SHARED_LIST,
 };

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { compileCosts } from '../../src/host/cost/cost-model.js';
-import { COST_MODELS, SANDY_BRIDGE, WESTMERE } from '../../src/host/cost/cost-models.js';
+import { COST_MODELS, MEROM, SANDY_BRIDGE, WESTMERE } from '../../src/host/cost/cost-models.js';
 import { OPERATION_NAMES } from '../../src/host/cost/operations.js';
 import { TALK_I7 } from '../../src/host/cost/talk-i7.js';
 
@@ -15,6 +15,7 @@ describe('cost models', () => {
 
   // Agesen et al., Table 1.
   it.each([
+    [MEROM, 1579],
     [TALK_I7, 1009],
     [WESTMERE, 761],
     [SANDY_BRIDGE, 784],

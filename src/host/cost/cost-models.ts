@@ -25,6 +25,25 @@ export const SANDY_BRIDGE: CostModel = overlay(TALK_I7, {
   entries: hardwareRoundTrip({ cycles: 784, source: `${AGESEN}, Sandy Bridge (1Q11)` }),
 });
 
+/**
+ * The processor of a measurement from before the talk's kernels, for that experiment alone: what a read of an MSR took is
+ * known, and the hardware round trip; everything else is as on Nehalem.
+ */
+export const MEROM: CostModel = overlay(TALK_I7, {
+  name: 'merom',
+  description: 'Merom: VM exit and entry measured, RDMSR from a commit, everything else as Nehalem',
+  clockInHertz: 2_400_000_000,
+  entries: {
+    ...hardwareRoundTrip({ cycles: 1579, source: `${AGESEN}, Merom (2Q06)` }),
+    RDMSR: {
+      cycles: 180,
+      unit: 'each',
+      provenance: 'derived',
+      source: 'commit 2345df8c555e: about 900 cycles for five of them',
+    },
+  },
+});
+
 export const COST_MODELS = {
   'talk-i7': TALK_I7,
   westmere: WESTMERE,
