@@ -25,6 +25,8 @@ import { systemReason } from './system-reason.js';
 export const STANDARD_STREAM = '-';
 const STANDARD_INPUT = 0;
 
+const STOPPING_SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
+
 /** How messages call a file that was named on the command line. */
 export const nameOf = (path: string): string => (path === STANDARD_STREAM ? '<stdin>' : path);
 
@@ -75,11 +77,15 @@ export function writeTogether(files: readonly FileToWrite[], sources: readonly s
       const place = existsSync(path) ? realpathSync(path) : path;
       return { path: place, data, beside: `${place}.${process.pid}.partial` };
     });
+  // Who interrupts waits for the little that is left, and finds no partial file.
+  const wait = (): void => {};
+  for (const signal of STOPPING_SIGNALS) process.on(signal, wait);
   try {
     for (const { path, data, beside } of partial) attempt(path, () => writeNew(beside, data));
     for (const { path, beside } of partial) attempt(path, () => renameSync(beside, path));
   } finally {
     for (const { beside } of partial) rmSync(beside, { force: true });
+    for (const signal of STOPPING_SIGNALS) process.off(signal, wait);
   }
   for (const { path, data } of files)
     if (path === STANDARD_STREAM) output.bytes(data);

@@ -1,7 +1,19 @@
-import { chmodSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
+import { spawn } from 'node:child_process';
+import {
+  chmodSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { exitscope, exitscopeWith } from '../support/command-line.js';
+import { EXITSCOPE, exitscope, exitscopeWith } from '../support/command-line.js';
 import { GUEST_PROGRAMS } from '../support/guest-programs.js';
 import { hasTool, inTemporaryFolder, runTool, skipNote } from '../support/tools.js';
 
@@ -74,6 +86,24 @@ describe('exitscope asm', () => {
       expect([...readFileSync(path('there.bin'))]).toEqual([0x90]);
       expect(readdirSync(folder)).toHaveLength(2);
     });
+  });
+
+  it('leaves whole files or none, whenever it is interrupted', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'exitscope-'));
+    const size = 64 * 2 ** 20;
+    writeFileSync(join(folder, 'large.asm'), `times ${size} db 0x90\n`);
+    for (const delay of [100, 200, 300, 400, 600, 800]) {
+      const output = join(folder, `${delay}.bin`);
+      const child = spawn(process.execPath, [EXITSCOPE, 'asm', join(folder, 'large.asm'), '-o', output]);
+      setTimeout(() => child.kill('SIGINT'), delay);
+      await new Promise((resolve) => child.on('close', resolve));
+      for (const file of readdirSync(folder).filter((name) => name !== 'large.asm')) {
+        expect(file).toBe(`${delay}.bin`);
+        expect(statSync(output).size).toBe(size);
+        rmSync(output);
+      }
+    }
+    rmSync(folder, { recursive: true });
   });
 
   it('says what is wrong with files', () => {
