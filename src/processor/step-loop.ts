@@ -5,6 +5,7 @@
 
 import { RFLAGS } from '../architecture/rflags.js';
 import { VECTOR } from '../architecture/vectors.js';
+import type { Instruction } from '../instruction-set/instruction.js';
 import { GuestFault, OUTCOME, type Outcome, VmExitSignal } from './core.js';
 import { BlockSource } from './engine/block-source.js';
 import type { Block } from './engine/code-cache.js';
@@ -48,8 +49,8 @@ export class StepLoop {
   /** The last run ended for lack of budget for a whole block. */
   private stepNext = false;
   private lastCompleted = false;
-  /** Mnemonic of the step's instruction if it ran in TypeScript, otherwise empty. */
-  private lastSystem = '';
+  /** The step's instruction if it ran in TypeScript. */
+  private lastSystem: Instruction | undefined;
 
   constructor(owner: LoopOwner, engine: Engine) {
     this.owner = owner;
@@ -92,16 +93,16 @@ export class StepLoop {
     const { state, observer } = owner;
     const flags = state.read32(STATE.RFLAGS_OTHER);
     observer?.before();
-    this.lastSystem = '';
     const stop = this.runSingle();
     observer?.after(this.lastCompleted);
     const freshShadow = owner.shadowSettings !== shadowSettings;
     if (shadowed && !freshShadow) owner.interruptShadow = 'none';
     if (stop !== undefined || !this.lastCompleted) return stop;
-    if ((flags & RFLAGS.RF) !== 0 && !this.lastSystem.startsWith('IRET'))
+    const mnemonic = this.lastSystem?.encoding.mnemonic ?? '';
+    if ((flags & RFLAGS.RF) !== 0 && !mnemonic.startsWith('IRET'))
       state.write32(STATE.RFLAGS_OTHER, state.read32(STATE.RFLAGS_OTHER) & ~RFLAGS.RF);
     // Delivery of a software interrupt clears TF; after a load of SS the trap waits for the next instruction.
-    const trapHeld = this.lastSystem.startsWith('INT') || (freshShadow && owner.interruptShadow === 'mov-ss');
+    const trapHeld = mnemonic.startsWith('INT') || (freshShadow && owner.interruptShadow === 'mov-ss');
     if ((flags & RFLAGS.TF) !== 0 && !trapHeld)
       return this.afterDelivery(raiseFault(owner, new GuestFault(VECTOR.DB, undefined, BigInt(DR6.BS))));
     return stop;
@@ -138,6 +139,7 @@ export class StepLoop {
 
   /** Enters generated code for one instruction, with a budget for just that, so that none behind it is entered. */
   private runSingle(): Stop | undefined {
+    this.lastSystem = undefined;
     let block: Block;
     try {
       block = this.source.find(true);
@@ -253,7 +255,7 @@ export class StepLoop {
     const instruction = block.last;
     const execute = block.system;
     if (execute === undefined) throw unimplementedInstruction(owner, instruction);
-    this.lastSystem = instruction.encoding.mnemonic;
+    this.lastSystem = instruction;
     let outcome: Outcome;
     try {
       outcome = execute(owner, instruction);

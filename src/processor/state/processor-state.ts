@@ -4,8 +4,11 @@ import { SEGMENT } from '../../architecture/registers.js';
 import { ARITHMETIC_FLAGS, RFLAGS } from '../../architecture/rflags.js';
 import { PROCESSOR_BLOCK_SIZE, SEGMENT_FIELD, SEGMENT_STRIDE, STATE } from './layout.js';
 
-/** Index of RIP's low half in `ProcessorState.words`. */
+/** Indices in `ProcessorState.words`. */
+const FIRST_GPR = STATE.GPR >> 2;
 const RIP_LOW = STATE.RIP >> 2;
+const RFLAGS_OTHER = STATE.RFLAGS_OTHER >> 2;
+const STACK_RIGHTS = (STATE.SEGMENTS + SEGMENT.SS * SEGMENT_STRIDE + SEGMENT_FIELD.ACCESS_RIGHTS) >> 2;
 
 /** A segment register with its hidden part. */
 export class SegmentRegister {
@@ -76,7 +79,7 @@ export class ProcessorState {
   }
   /** The low 32 bits, unsigned. */
   readGpr32(number: number): number {
-    return this.view.getUint32(STATE.GPR + number * 8, true);
+    return this.words[FIRST_GPR + number * 2]! >>> 0;
   }
   /** Writes the low 32 bits and clears the upper half. */
   writeGpr32(number: number, value: number): void {
@@ -111,7 +114,7 @@ export class ProcessorState {
   }
   /** Current privilege level: the DPL of SS (SDM Vol. 3C, 24.4.1), which VMX keeps valid. */
   get cpl(): number {
-    return (this.segments[SEGMENT.SS]!.accessRights >> 5) & 3;
+    return (this.words[STACK_RIGHTS]! >> 5) & 3;
   }
 
   /** RFLAGS with the lazy arithmetic flags worked out. Unsigned 32 bits. */
@@ -159,7 +162,7 @@ export class ProcessorState {
   }
   /** RFLAGS.IF without working out the arithmetic flags. */
   get interruptsEnabled(): boolean {
-    return (this.view.getUint32(STATE.RFLAGS_OTHER, true) & RFLAGS.IF) !== 0;
+    return (this.words[RFLAGS_OTHER]! & RFLAGS.IF) !== 0;
   }
 
   /** A 64-bit field of the block by its `STATE` offset, unsigned. */
