@@ -7,7 +7,8 @@ import { CR0, CR4, EFER } from '../architecture/control-registers.js';
 import { MSR } from '../architecture/msrs.js';
 import { SEGMENT } from '../architecture/registers.js';
 import { STATE } from '../processor/state/layout.js';
-import type { HostDescriptors, PhysicalCpu } from './physical-cpu.js';
+import type { HostDescriptors } from './host-registers.js';
+import type { PhysicalCpu } from './physical-cpu.js';
 
 /** Segment selectors of the host kernel (arch/x86/include/asm/segment.h). */
 export const HOST_SELECTOR = { KERNEL_CODE: 0x10, KERNEL_DATA: 0x18, USER_DATA: 0x2b, TSS: 0x40 } as const;

@@ -6,7 +6,8 @@ import { RFLAGS } from '../architecture/rflags.js';
 import { VMCS } from '../architecture/vmx/vmcs-fields.js';
 import { writeCr0, writeCr4, writeEfer } from './control-registers.js';
 import { readCr0 } from './fpu.js';
-import type { Vcpu, VcpuSegment } from './vcpu.js';
+import type { Vcpu } from './vcpu.js';
+import type { VcpuSegment } from './vcpu-registers.js';
 
 export interface GeneralRegisters {
   /** 16 values by register number, RAX … R15. */

@@ -1,14 +1,7 @@
-/**
- * A virtual CPU (struct kvm_vcpu): its registers as the kernel holds them, what is pending for it, and access to
- * the rest of its state through the VMCS. Every VMREAD and VMWRITE is charged to the physical CPU that it runs on.
- */
+/** A virtual CPU (struct kvm_vcpu): beside its registers, what is pending for it, and what belongs to it. */
 
-import { CR0, EFER } from '../architecture/control-registers.js';
-import { GPR, SEGMENT, type SegmentNumber } from '../architecture/registers.js';
 import { VECTOR } from '../architecture/vectors.js';
-import { INTERRUPTIBILITY } from '../architecture/vmx/guest-state.js';
 import { VMCS } from '../architecture/vmx/vmcs-fields.js';
-import { pairValue, setPair, wordPair } from '../bits/word-pair.js';
 import type { CostSink, OperationNumber } from '../host/cost/operations.js';
 import type { HostCpu } from '../host/host-cpu.js';
 import type { GuestContext, PhysicalCpu } from '../host/physical-cpu.js';
@@ -22,6 +15,7 @@ import type { KvmExit, UserSpaceAnswer } from './kvm-exit.js';
 import { runLoopRules } from './run-loop-rules.js';
 import type { SlotsReader } from './slots-protection.js';
 import { VcpuClock } from './vcpu-clock.js';
+import { VcpuRegisters } from './vcpu-registers.js';
 import type { Vm } from './vm.js';
 import { VmxState } from './vmx-state.js';
 
@@ -34,9 +28,6 @@ export const REQUEST = {
   DEACTIVATE_FPU: 1 << 4,
   EVENT: 1 << 5,
 } as const;
-
-/** Registers that live in the VMCS and are read only when somebody asks (VCPU_REGS_RIP, VCPU_REGS_RSP). */
-const CACHED = { RIP: 1, RSP: 2 } as const;
 
 /** Exceptions that, one during the delivery of another, make a double fault (SDM Vol. 3A, Tables 6-4 and 6-5). */
 const CONTRIBUTORY: ReadonlySet<number> = new Set([VECTOR.DE, VECTOR.TS, VECTOR.NP, VECTOR.SS, VECTOR.GP]);
@@ -59,26 +50,14 @@ export interface InjectedInterrupt {
   readonly instructionLength: number;
 }
 
-/** A segment register as the VMCS holds it; access rights in VMCS format. */
-export interface VcpuSegment {
-  selector: number;
-  base: bigint;
-  limit: number;
-  accessRights: number;
-}
-
 /** Whether a vCPU executes, and what else it waits for (KVM_MP_STATE_…). */
 export type MultiprocessorState = 'runnable' | 'halted' | 'uninitialized' | 'init-received' | 'sipi-received';
 
-export class Vcpu implements CostSink, GuestContext {
+export class Vcpu extends VcpuRegisters implements CostSink, GuestContext {
   readonly id: number;
   /** Tags the vCPU's translations in every CPU's TLB: unique in the host, never 0 (allocate_vpid). */
   readonly vpid: number;
   readonly vm: Vm;
-  /** The physical CPU that the vCPU's thread runs on, or ran on last. */
-  cpu: PhysicalCpu;
-  /** The host kernel's data of that CPU. */
-  hostCpu: HostCpu;
   /** The physical CPU whose hardware may hold state of this VMCS, undefined after VMCLEAR. */
   loadedOn: PhysicalCpu | undefined;
   /** Virtual time of the last VMCLEAR that another CPU asked for. */
@@ -86,27 +65,6 @@ export class Vcpu implements CostSink, GuestContext {
   readonly vmcs: HostPhysicalAddress;
   /** The VMCS has been entered since it was cleared: VMRESUME instead of VMLAUNCH. */
   launched = false;
-
-  /** General-purpose registers by number; RSP is valid only while cached: use `readRegister`. */
-  readonly registers = new BigUint64Array(16);
-  /** The same storage as 32-bit words. */
-  readonly registerWords = new Int32Array(this.registers.buffer);
-  private readonly ripWords = wordPair();
-  private available = 0;
-  private dirty = 0;
-
-  /** Guest-visible control registers and EFER as KVM knows them; 32-bit numbers. */
-  cr0 = 0;
-  readonly cr2Words = wordPair();
-  /** CR3 as a number: this era has no process-context identifiers that would need bit 63. */
-  cr3Bits = 0;
-  /** False while the guest may have changed CR3 since it was read from the VMCS. */
-  cr3Known = true;
-  cr4 = 0;
-  efer = 0;
-
-  /** DR0 … DR7. */
-  readonly debugRegisters = [0n, 0n, 0n, 0n, 0n, 0n, 0xffff0ff0n, 0x400n];
 
   /** Bits of `REQUEST`. */
   requests = 0;
@@ -165,11 +123,10 @@ export class Vcpu implements CostSink, GuestContext {
   markSignal: () => void = () => {};
 
   constructor(id: number, vm: Vm, hostCpu: HostCpu, vmcs: HostPhysicalAddress) {
+    super(hostCpu);
     this.id = id;
     this.vpid = vm.vmx.allocateVpid();
     this.vm = vm;
-    this.hostCpu = hostCpu;
-    this.cpu = hostCpu.cpu;
     this.vmcs = vmcs;
     this.vmx = new VmxState(vm.policies.syscallMsrs);
     this.tracker = new ExitTracker(id, vm);
@@ -195,26 +152,6 @@ export class Vcpu implements CostSink, GuestContext {
     this.interruptController = controller;
   }
 
-  get cr2(): bigint {
-    return pairValue(this.cr2Words);
-  }
-  set cr2(value: bigint) {
-    setPair(this.cr2Words, value);
-  }
-  get cr3(): bigint {
-    if (!this.cr3Known) {
-      this.cr3Bits = this.cpu.vmreadNumber(VMCS.GUEST_CR3);
-      this.cr3Known = true;
-    }
-    return BigInt(this.cr3Bits);
-  }
-  get pagingEnabled(): boolean {
-    return (this.cr0 & CR0.PG) !== 0;
-  }
-  get longModeActive(): boolean {
-    return (this.efer & EFER.LMA) !== 0;
-  }
-
   entered(): void {
     this.inGuest = true;
     this.tracker.finish(this.cpu);
@@ -230,128 +167,13 @@ export class Vcpu implements CostSink, GuestContext {
     this.cpu.charge(operation, times);
   }
 
-  // Registers (kvm_register_read, kvm_register_write, kvm_rip_read)
+  // Requests and events
 
-  /** 64-bit value of a general-purpose register; RSP costs a VMREAD the first time after an exit. */
-  readRegister(number: number): bigint {
-    if (number === GPR.RSP && (this.available & CACHED.RSP) === 0) {
-      this.registers[GPR.RSP] = this.cpu.vmread(VMCS.GUEST_RSP);
-      this.available |= CACHED.RSP;
-    }
-    return this.registers[number]!;
-  }
-
-  /** Value is taken modulo 2^64. RSP goes to the VMCS at the next entry. */
-  writeRegister(number: number, value: bigint): void {
-    this.registers[number] = value;
-    if (number === GPR.RSP) {
-      this.available |= CACHED.RSP;
-      this.dirty |= CACHED.RSP;
-    }
-  }
-
-  get rip(): bigint {
-    this.cacheRip();
-    return pairValue(this.ripWords);
-  }
-
-  set rip(value: bigint) {
-    setPair(this.ripWords, value);
-    this.available |= CACHED.RIP;
-    this.dirty |= CACHED.RIP;
-  }
-
-  private cacheRip(): void {
-    if ((this.available & CACHED.RIP) !== 0) return;
-    this.cpu.vmreadWords(VMCS.GUEST_RIP, this.ripWords);
-    this.available |= CACHED.RIP;
-  }
-
-  /** Writes RIP and RSP to the VMCS where they were changed (start of vmx_vcpu_run). */
-  flushDirtyRegisters(): void {
-    if ((this.dirty & CACHED.RSP) !== 0) this.cpu.vmwrite(VMCS.GUEST_RSP, this.registers[GPR.RSP]!);
-    if ((this.dirty & CACHED.RIP) !== 0) this.cpu.vmwriteWords(VMCS.GUEST_RIP, this.ripWords);
-    this.dirty = 0;
-  }
-
-  /** After a VM exit: RIP and RSP are in the VMCS only (end of vmx_vcpu_run). */
-  forgetCachedRegisters(): void {
-    this.available = 0;
-    this.dirty = 0;
-  }
-
-  /** For observers: what `work` reads from the VMCS is not known afterwards, so that host code pays for it as ever. */
-  observe<Result>(work: () => Result): Result {
-    const { available, cr3Known } = this;
-    const result = work();
-    this.available = available;
-    this.cr3Known = cr3Known;
-    return result;
-  }
-
-  // State that stays in the VMCS
-
-  readRflags(): number {
-    return this.cpu.vmreadNumber(VMCS.GUEST_RFLAGS);
-  }
   writeRflags(value: number): void {
     // The guest may take interrupts now.
     this.makeRequest(REQUEST.EVENT);
     this.cpu.vmwriteNumber(VMCS.GUEST_RFLAGS, value);
   }
-
-  /** Ends the blocking of interrupts by STI or MOV SS, as every completed instruction does. */
-  clearInterruptShadow(): void {
-    const state = this.cpu.vmreadNumber(VMCS.GUEST_INTERRUPTIBILITY_STATE);
-    const blocking = INTERRUPTIBILITY.BLOCKING_BY_STI | INTERRUPTIBILITY.BLOCKING_BY_MOV_SS;
-    if ((state & blocking) !== 0)
-      this.cpu.vmwriteNumber(VMCS.GUEST_INTERRUPTIBILITY_STATE, state & ~blocking);
-  }
-
-  /** Sets RIP after the exiting instruction (skip_emulated_instruction). */
-  skipInstruction(): void {
-    this.cacheRip();
-    const low = (this.ripWords[0]! >>> 0) + this.cpu.vmreadNumber(VMCS.VM_EXIT_INSTRUCTION_LENGTH);
-    this.ripWords[0] = low;
-    if (low > 0xffffffff) this.ripWords[1]!++;
-    this.dirty |= CACHED.RIP;
-    this.clearInterruptShadow();
-  }
-
-  segmentBase(segment: SegmentNumber): bigint {
-    return this.cpu.vmread(VMCS.GUEST_ES_BASE + segment * 2);
-  }
-  segmentAccessRights(segment: SegmentNumber): number {
-    return this.cpu.vmreadNumber(VMCS.GUEST_ES_ACCESS_RIGHTS + segment * 2);
-  }
-  readSegment(segment: SegmentNumber): VcpuSegment {
-    const { cpu } = this;
-    return {
-      base: cpu.vmread(VMCS.GUEST_ES_BASE + segment * 2),
-      limit: cpu.vmreadNumber(VMCS.GUEST_ES_LIMIT + segment * 2),
-      selector: cpu.vmreadNumber(VMCS.GUEST_ES_SELECTOR + segment * 2),
-      accessRights: cpu.vmreadNumber(VMCS.GUEST_ES_ACCESS_RIGHTS + segment * 2),
-    };
-  }
-  writeSegment(segment: SegmentNumber, value: VcpuSegment): void {
-    const { cpu } = this;
-    cpu.vmwrite(VMCS.GUEST_ES_BASE + segment * 2, value.base);
-    cpu.vmwriteNumber(VMCS.GUEST_ES_LIMIT + segment * 2, value.limit);
-    cpu.vmwriteNumber(VMCS.GUEST_ES_SELECTOR + segment * 2, value.selector);
-    cpu.vmwriteNumber(VMCS.GUEST_ES_ACCESS_RIGHTS + segment * 2, value.accessRights);
-  }
-
-  /** Current privilege level: DPL of SS, one VMREAD. */
-  readPrivilegeLevel(): number {
-    return (this.segmentAccessRights(SEGMENT.SS) >> 5) & 3;
-  }
-
-  /** TSC_OFFSET, of which KVM keeps a copy in memory. Its VMCS must be current. */
-  tscOffset(): bigint {
-    return this.cpu.peekVmcs(VMCS.TSC_OFFSET);
-  }
-
-  // Requests and events
 
   makeRequest(request: number): void {
     this.requests |= request;

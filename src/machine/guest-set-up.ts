@@ -3,7 +3,8 @@
 import { GPR } from '../architecture/registers.js';
 import type { KvmVm } from '../kvm/kvm.js';
 import type { SpecialRegisters } from '../kvm/special-registers.js';
-import type { Vcpu, VcpuSegment } from '../kvm/vcpu.js';
+import type { Vcpu } from '../kvm/vcpu.js';
+import type { VcpuSegment } from '../kvm/vcpu-registers.js';
 import { hostPhysical } from '../memory/addresses.js';
 import type { PhysicalMemory } from '../memory/physical-memory.js';
 import { BOOT_CODE_SELECTOR, BOOT_DATA_SELECTOR, BOOT_REGISTERS, writeBootTables } from './boot-state.js';
