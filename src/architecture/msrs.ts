@@ -1,5 +1,10 @@
 /** Model-specific register numbers (SDM Vol. 4, Chapter 2), named without the IA32_ prefix. */
 
+import { APIC_REGISTER_NAMES } from './apic-registers.js';
+
+/** One register in x2APIC mode (SDM Vol. 3A, Table 10-6). */
+const X2APIC_ICR_OFFSET = 0x300;
+
 export const MSR = {
   TIME_STAMP_COUNTER: 0x10,
   APIC_BASE: 0x1b,
@@ -38,8 +43,11 @@ export const MSR = {
   TSC_AUX: 0xc0000103,
 } as const;
 
-/** Name of an MSR, or its number in hex when the manual's name is not listed here. */
+/** Name of an MSR, `x2APIC EOI` for those of the x2APIC, or its number in hex when neither is listed here. */
 export function msrName(index: number): string {
   for (const [name, number] of Object.entries(MSR)) if (number === index) return name;
+  const offset = (index - MSR.X2APIC_BASE) * 16;
+  const register = APIC_REGISTER_NAMES.get(offset);
+  if (register !== undefined) return `x2APIC ${offset === X2APIC_ICR_OFFSET ? 'ICR' : register}`;
   return `0x${(index >>> 0).toString(16)}`;
 }

@@ -19,6 +19,19 @@ describe('exitscope trace', () => {
     expect(lines[lines.length - 1]).toMatch(/hlt +HLT/);
   });
 
+  it('says which register was written, which leaf and which hypercall was asked for', () => {
+    expect(trace('eoi-x2apic').output).toMatch(
+      / wrmsr +MSR_WRITE +light +2,366 {2}→ x2APIC EOI is set to 0x0\n/,
+    );
+    const { output } = trace('exit-tour');
+    expect(output).toMatch(
+      / rdmsr +MSR_READ .* → 0x12345678 can not be read\n.* inject #GP, error code 0x0\n/,
+    );
+    expect(output).toMatch(/ cpuid +CPUID .* → leaf 0x40000000 answered\n/);
+    expect(output).toMatch(/ vmcall +VMCALL .* → hypercall \d+ is unknown\n/);
+    expect(output).toMatch(/ APIC_ACCESS .* write offset 0xb0 \(EOI\) → instruction emulated\n/);
+  });
+
   it('adds stages that sum to the exit', () => {
     const { output } = trace('pio-write', '--stages');
     const number = (text: string): number => Number(text.replaceAll(',', ''));

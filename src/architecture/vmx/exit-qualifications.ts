@@ -1,5 +1,6 @@
 /** Exit qualifications: encoded by VM exits, decoded and put into words for traces (SDM Vol. 3C, 27.2.1). */
 
+import { APIC_REGISTER_NAMES } from '../apic-registers.js';
 import { REGISTER_NAMES } from '../registers.js';
 
 const hex = (value: number | bigint): string => `0x${value.toString(16)}`;
@@ -166,33 +167,8 @@ export function decodeApicAccessQualification(value: number): {
   return { offset: value & 0xfff, type: (value >> 12) & 15 };
 }
 
-/** Local APIC registers by offset (SDM Vol. 3A, Table 10-1), for the words of a trace. */
-const APIC_REGISTERS: ReadonlyMap<number, string> = new Map([
-  [0x20, 'ID'],
-  [0x30, 'VERSION'],
-  [0x80, 'TPR'],
-  [0x90, 'APR'],
-  [0xa0, 'PPR'],
-  [0xb0, 'EOI'],
-  [0xd0, 'LDR'],
-  [0xe0, 'DFR'],
-  [0xf0, 'SVR'],
-  [0x280, 'ESR'],
-  [0x300, 'ICR low'],
-  [0x310, 'ICR high'],
-  [0x320, 'LVT timer'],
-  [0x330, 'LVT thermal'],
-  [0x340, 'LVT performance'],
-  [0x350, 'LVT LINT0'],
-  [0x360, 'LVT LINT1'],
-  [0x370, 'LVT error'],
-  [0x380, 'timer initial count'],
-  [0x390, 'timer current count'],
-  [0x3e0, 'timer divide'],
-]);
-
 function apicPlace(offset: number): string {
-  const register = APIC_REGISTERS.get(offset);
+  const register = APIC_REGISTER_NAMES.get(offset);
   return register === undefined ? `offset ${hex(offset)}` : `offset ${hex(offset)} (${register})`;
 }
 

@@ -81,5 +81,6 @@ export function handleApicAccess(vcpu: Vcpu): KvmExit | undefined {
     vcpu.skipInstruction();
     return undefined;
   }
+  if (vcpu.tracker.listening) vcpu.tracker.note('instruction emulated');
   return emulateInstruction(vcpu);
 }

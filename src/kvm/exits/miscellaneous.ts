@@ -61,6 +61,10 @@ export function handleVmcall(vcpu: Vcpu): undefined {
   vcpu.charge(OTHER_HANDLER);
   vcpu.vm.statistics.hypercalls++;
   const privileged = vcpu.readPrivilegeLevel() === 0;
+  if (vcpu.tracker.listening)
+    vcpu.tracker.note(
+      `hypercall ${vcpu.readRegister(GPR.RAX)} ${privileged ? 'is unknown' : 'refused: not at CPL 0'}`,
+    );
   vcpu.writeRegister(GPR.RAX, privileged ? UNKNOWN_HYPERCALL : BigInt.asUintN(64, -1n));
   vcpu.skipInstruction();
 }

@@ -1,5 +1,6 @@
 /** RDMSR and WRMSR (exits 31 and 32): handle_rdmsr, handle_wrmsr. */
 
+import { msrName } from '../../architecture/msrs.js';
 import { GPR } from '../../architecture/registers.js';
 import { VECTOR } from '../../architecture/vectors.js';
 import { operation } from '../../host/cost/operations.js';
@@ -10,7 +11,12 @@ const HANDLER = operation('MSR exit handler');
 
 export function handleReadMsr(vcpu: Vcpu): undefined {
   vcpu.charge(HANDLER);
-  const value = readMsr(vcpu, vcpu.registerWords[GPR.RCX * 2]! >>> 0);
+  const index = vcpu.registerWords[GPR.RCX * 2]! >>> 0;
+  const value = readMsr(vcpu, index);
+  if (vcpu.tracker.listening)
+    vcpu.tracker.note(
+      `${msrName(index)} ${value === undefined ? 'can not be read' : `is 0x${value.toString(16)}`}`,
+    );
   if (value === undefined) {
     vcpu.injectException(VECTOR.GP, 0);
     return;
@@ -25,6 +31,12 @@ export function handleWriteMsr(vcpu: Vcpu): undefined {
   const words = vcpu.registerWords;
   const low = words[GPR.RAX * 2]! >>> 0;
   const high = words[GPR.RDX * 2]! >>> 0;
-  if (writeMsr(vcpu, words[GPR.RCX * 2]! >>> 0, low, high)) vcpu.skipInstruction();
+  const index = words[GPR.RCX * 2]! >>> 0;
+  const isWritten = writeMsr(vcpu, index, low, high);
+  if (vcpu.tracker.listening) {
+    const value = (BigInt(high) << 32n) | BigInt(low);
+    vcpu.tracker.note(`${msrName(index)} ${isWritten ? 'is' : 'can not be'} set to 0x${value.toString(16)}`);
+  }
+  if (isWritten) vcpu.skipInstruction();
   else vcpu.injectException(VECTOR.GP, 0);
 }
