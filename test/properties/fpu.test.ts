@@ -22,7 +22,10 @@ describe('FPU registers', () => {
   );
 });
 
-/** Two guests, one of them with a lazy kernel, and a process that uses the FPU, on one CPU. */
+/**
+ * Two guests, one of them with a lazy kernel, and a process that uses the FPU, on one CPU. Long enough for the process to
+ * use it in many slices one after the other: only then its registers are loaded before it asks for them.
+ */
 const crowd = (hostFpu: Policies['hostFpu']): Arrangement => ({
   sockets: 1,
   coresPerSocket: 1,
@@ -30,7 +33,7 @@ const crowd = (hostFpu: Policies['hostFpu']): Arrangement => ({
   hostFpu,
   vms: [1, 2].map((seed) => ({
     seed,
-    rounds: 60,
+    rounds: 150,
     lazyFpu: seed === 2,
     x2apic: true,
     actions: [...FPU_ACTIONS, ...INTERRUPTIONS],
