@@ -2,11 +2,15 @@
 
 import { fileURLToPath } from 'node:url';
 import { Command } from 'commander';
-import type { Experiment, ExperimentPace, ExperimentReport, Pace } from '../lab/index.js';
+import { COST_MODELS, type CostModelName } from '../host/cost/cost-models.js';
+import type { Era, Policies } from '../kvm/policies.js';
+import type { Experiment, ExperimentPace, ExperimentReport, Pace, Surroundings } from '../lab/index.js';
+import type { ProcessorModel } from '../machine/processor-models.js';
 import { unknownName } from './choices.js';
 import { CommandError } from './command-error.js';
 import { EXIT } from './exit-codes.js';
 import { checkWritable, readBytesIfPresent, writeTogether } from './files.js';
+import { costModelOption, eraOption, policyOption, processorOption } from './guest-options.js';
 import { output, talk } from './standard-streams.js';
 
 /** Names the shape of the JSON document; the number grows when a field changes its meaning or goes away. */
@@ -16,6 +20,10 @@ interface LabOptions {
   readonly json: boolean;
   readonly list: boolean;
   readonly plot?: string;
+  readonly era?: Era;
+  readonly policy: Partial<Policies>;
+  readonly costModel?: CostModelName;
+  readonly processor?: ProcessorModel;
 }
 
 interface Run {
@@ -35,11 +43,21 @@ export function labCommand(): Command {
     .option('-l, --list', 'only say which experiments there are', false)
     .option('-j, --json', 'print one JSON document', false)
     .option('-p, --plot <file>', 'draw the scaling curves as an SVG picture')
-    .addHelpText('after', '\nExample:\n  $ exitscope lab x2apic-eoi')
+    .addOption(eraOption())
+    .addOption(policyOption())
+    .addOption(costModelOption())
+    .addOption(processorOption())
+    .addHelpText(
+      'after',
+      '\n--era, --policy, --cost-model and --processor apply wherever an experiment does not choose for itself.\n' +
+        'The published figures are of the machines that it has without them.\n' +
+        '\nExamples:\n  $ exitscope lab x2apic-eoi\n  $ exitscope lab pio-timeline --cost-model westmere',
+    )
     .action(lab);
 }
 
-async function lab(names: string[], { json, list, plot }: LabOptions): Promise<void> {
+async function lab(names: string[], options: LabOptions): Promise<void> {
+  const { json, list, plot } = options;
   const { EXPERIMENTS, writeList, writeRows, writeSections, writeSources, writeStages } = await import(
     '../lab/index.js'
   );
@@ -53,7 +71,7 @@ async function lab(names: string[], { json, list, plot }: LabOptions): Promise<v
   if (plot !== undefined && !experiments.some(({ curves }) => curves !== undefined))
     throw new CommandError(EXIT.USAGE, `there are no curves to plot in ${names.join(', ')}`);
   if (plot !== undefined) checkWritable(plot);
-  const runs = await runAll(experiments);
+  const runs = await runAll(experiments, surroundingsOf(options));
   if (plot !== undefined) await writePlot(plot, runs);
   if (json) {
     output.line(JSON.stringify({ schema: LAB_SCHEMA, experiments: runs.map(documentOf) }, undefined, 2));
@@ -92,12 +110,29 @@ function chosen(experiments: readonly Experiment[], names: readonly string[]): r
 const listed = (experiments: readonly Experiment[]): object[] =>
   experiments.map(({ name, section, title }) => ({ name, section, title }));
 
-async function runAll(experiments: readonly Experiment[]): Promise<Run[]> {
-  const { guestLoader, realTimeRatio, runExperiment } = await import('../lab/index.js');
+function surroundingsOf({ era, policy, costModel, processor }: LabOptions): Surroundings {
+  return {
+    ...(era === undefined ? {} : { era }),
+    policies: policy,
+    ...(costModel === undefined ? {} : { costModel: COST_MODELS[costModel] }),
+    ...(processor === undefined ? {} : { processor }),
+  };
+}
+
+async function runAll(experiments: readonly Experiment[], surroundings: Surroundings): Promise<Run[]> {
+  const { guestLoader, ReadOffError, realTimeRatio, runExperiment } = await import('../lab/index.js');
   const guest = guestLoader((path) => readBytesIfPresent(`${GUEST_PROGRAMS}${path}`));
   const runs: Run[] = [];
   for (const [index, experiment] of experiments.entries()) {
-    const run = runExperiment(experiment, guest, () => performance.now() / 1000);
+    let run: Run;
+    try {
+      run = runExperiment(experiment, guest, () => performance.now() / 1000, surroundings);
+    } catch (problem) {
+      // Elsewhere than where it was made for, an experiment may have nothing to read.
+      if (!(problem instanceof ReadOffError)) throw problem;
+      talk.line(`[${index + 1}/${experiments.length}] ${experiment.name}: left out: ${problem.message}`);
+      continue;
+    }
     runs.push(run);
     const { simulatedSeconds, wallSeconds, exits } = run.pace;
     talk.line(
@@ -108,6 +143,8 @@ async function runAll(experiments: readonly Experiment[]): Promise<Run[]> {
       if (setup.exits >= WORTH_A_LINE)
         talk.line(`  ${setup.label}: ${setup.exits} exits, ${exitsPerSecond(setup)}`);
   }
+  if (runs.length === 0)
+    throw new CommandError(EXIT.FAILURE, 'none of the experiments can be read off a machine like that');
   return runs;
 }
 

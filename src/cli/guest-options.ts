@@ -42,17 +42,10 @@ export function addGuestOptions(command: Command): Command {
         .default(DEFAULT_MEMORY_BYTES, `${DEFAULT_MEMORY_BYTES / 2 ** 20}M`),
     )
     .option('--vcpus <n>', 'virtual CPUs, each on a host CPU of its own', parseVcpus, 1)
-    .addOption(
-      choiceOption('--era <release>', 'behave as this Linux release', Object.keys(ERAS)).default(DEFAULT_ERA),
-    )
-    .option(
-      '--policy <mechanism=alternative>',
-      'replace one mechanism of the era; may be repeated',
-      parsePolicy,
-      {},
-    )
-    .addOption(costModelOption())
-    .addOption(processorOption())
+    .addOption(eraOption().default(DEFAULT_ERA))
+    .addOption(policyOption())
+    .addOption(costModelOption().default(DEFAULT_COST_MODEL))
+    .addOption(processorOption().default(DEFAULT_PROCESSOR))
     .option('--vga', 'add a VGA window at 0xa0000, mapped and unmapped by memory slots')
     .option('--max-instructions <n>', 'stop after this many guest instructions', parseCount)
     .option('--success-exit-code <n>', 'the exit code that stands for success', parseExitCode)
@@ -77,22 +70,25 @@ function parseExitCode(text: string): number {
   return code;
 }
 
-/** `--cost-model`, for every command that runs guests. */
-export function costModelOption(): Option {
-  return choiceOption(
-    '--cost-model <name>',
-    'count the cycles of this processor',
-    Object.keys(COST_MODELS),
-  ).default(DEFAULT_COST_MODEL);
-}
+// For every command that runs guests.
 
-function processorOption(): Option {
-  return choiceOption(
+export const eraOption = (): Option =>
+  choiceOption('--era <release>', 'behave as this Linux release', Object.keys(ERAS));
+
+export const policyOption = (): Option =>
+  new Option('--policy <mechanism=alternative>', 'replace one mechanism of the era; may be repeated')
+    .argParser(parsePolicy)
+    .default({});
+
+export const costModelOption = (): Option =>
+  choiceOption('--cost-model <name>', 'count the cycles of this processor', Object.keys(COST_MODELS));
+
+export const processorOption = (): Option =>
+  choiceOption(
     '--processor <generation>',
     'what the host processor can do; its costs are those of the cost model',
     PROCESSOR_MODELS,
-  ).default(DEFAULT_PROCESSOR);
-}
+  );
 
 /** `mechanism=alternative`, added to those before it. For commander options. */
 export function parsePolicy(text: string, previous: Partial<Policies>): Partial<Policies> {

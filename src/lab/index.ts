@@ -21,5 +21,6 @@ export {
   runExperiment,
   type WallClock,
 } from './run-lab.js';
+export type { Surroundings } from './run-setup.js';
 export { mergedCurves, svgPlot } from './svg-plot.js';
 export { writeList, writeRows, writeSections, writeSources, writeStages } from './table.js';

@@ -3,7 +3,7 @@
 import type { Experiment, GuestLoader } from './experiment.js';
 import type { Observation } from './observation.js';
 import { type ExperimentReport, reportOf } from './report.js';
-import { runSetup } from './run-setup.js';
+import { runSetup, type Surroundings } from './run-setup.js';
 
 /** Time that passes outside the simulation, in seconds. The lab has no clock of its own. */
 export type WallClock = () => number;
@@ -31,12 +31,13 @@ export function runExperiment(
   experiment: Experiment,
   guest: GuestLoader,
   clock: WallClock,
+  surroundings: Surroundings = {},
 ): { readonly report: ExperimentReport; readonly pace: ExperimentPace } {
   const runs = new Map<string, Observation>();
   const setups: ExperimentPace['setups'][number][] = [];
   for (const [name, setup] of Object.entries(experiment.setups)) {
     const start = clock();
-    const run = runSetup(setup, guest);
+    const run = runSetup(setup, guest, surroundings);
     setups.push({
       label: setup.label,
       wallSeconds: clock() - start,

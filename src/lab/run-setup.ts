@@ -1,15 +1,25 @@
 /** Runs one setup and keeps what is known about the run. */
 
 import { createScenario } from '../machine/scenario/scenario.js';
+import type { ScenarioOptions } from '../machine/scenario/scenario-options.js';
 import type { ExitRecord } from '../trace/events.js';
 import type { GuestLoader, Setup } from './experiment.js';
 import type { Observation } from './observation.js';
 
+/** What set-ups get that do not choose for themselves. */
+export type Surroundings = Pick<ScenarioOptions, 'era' | 'policies' | 'costModel' | 'processor'>;
+
 export function runSetup(
   { scenario, prepare, untilCycles, observe }: Setup,
   guest: GuestLoader,
+  surroundings: Surroundings = {},
 ): Observation {
-  const options = scenario(guest);
+  const chosen = scenario(guest);
+  const options = {
+    ...surroundings,
+    ...chosen,
+    policies: { ...surroundings.policies, ...chosen.policies },
+  };
   const observed = options.vms.map(() => ({ exits: [] as ExitRecord[], bytes: [] as number[] }));
   const machine = createScenario({
     ...options,

@@ -31,6 +31,36 @@ describe('exitscope lab', () => {
     );
   });
 
+  it('leaves the rest of the machine to the user', () => {
+    const total = (...options: string[]): number => {
+      const { code, output, talk } = exitscope('lab', 'mode-switch', '--json', ...options);
+      expect(code, talk).toBe(0);
+      return JSON.parse(output).experiments[0].rows[0].before;
+    };
+    // Agesen et al., Table 1: hardware round trips of Nehalem and Westmere.
+    expect(total()).toBe(1009);
+    expect(total('--cost-model', 'westmere')).toBe(761);
+    const cycles = (...options: string[]): string =>
+      /xAPIC EOI, cycles +([\d,]+)/.exec(exitscope('lab', 'x2apic-eoi', ...options).output)![1]!;
+    expect(cycles('--policy', 'apicAccess=fast-eoi')).toBe('2,378');
+  });
+
+  it('leaves out what can not be read off a machine like that', () => {
+    // The processor ends interrupts without an exit.
+    const { code, output, talk } = exitscope(
+      'lab',
+      'x2apic-eoi',
+      '--processor',
+      'ivy-bridge-ep',
+      '--policy',
+      'apicVirtualisation=register+virtual-interrupt-delivery',
+    );
+    expect({ code, output }).toEqual({ code: 1, output: '' });
+    expect(talk).toMatch(
+      /^\[1\/1\] x2apic-eoi: left out: .*\nexitscope: none of the experiments can be read off a machine like that\n$/,
+    );
+  });
+
   it('gives numbers to programs', () => {
     const { schema, experiments } = JSON.parse(exitscope('lab', 'mode-switch', '--json').output);
     expect(schema).toBe('exitscope.lab/1');
