@@ -7,6 +7,6 @@
 
 import v8 from 'node:v8';
 
-v8.setFlagsFromString('--max-inlined-bytecode-size-small=60');
-v8.setFlagsFromString('--max-inlined-bytecode-size-cumulative=4000');
-v8.setFlagsFromString('--max-inlined-bytecode-size-absolute=10000');
+v8.setFlagsFromString('--max-inlined-bytecode-size-small=80');
+v8.setFlagsFromString('--max-inlined-bytecode-size-cumulative=5000');
+v8.setFlagsFromString('--max-inlined-bytecode-size-absolute=20000');
