@@ -81,10 +81,6 @@ export class DiagnosticCollector {
     (provisional ? this.provisional : this.lasting).set(key, diagnostic);
   }
 
-  get hasLastingErrors(): boolean {
-    return [...this.lasting.values()].some((diagnostic) => diagnostic.severity === 'error');
-  }
-
   /** In order of place; several messages for one place keep the order in which they arose. */
   sorted(): Diagnostic[] {
     const all = [...new Map([...this.lasting, ...this.provisional]).values()];

@@ -74,7 +74,8 @@ export function readX2apic(apic: LocalApic, msr: number): bigint | undefined {
 
 /**
  * Writes an MSR 0x800 … 0x8ff. False means #GP: not in x2APIC mode, reserved, read only, or a reserved bit set.
- * @param low bits 31:0 of the value, @param high bits 63:32; both unsigned
+ * @param low bits 31:0 of the value, unsigned
+ * @param high bits 63:32, unsigned
  */
 export function writeX2apic(apic: LocalApic, msr: number, low: number, high: number): boolean {
   const index = msr - X2APIC_FIRST_MSR;

@@ -82,6 +82,7 @@ export class CpuClock implements CostSink, InterruptSource {
 
   /** Charges an operation that has no fixed price. */
   chargeCycles(operationNumber: number, times: number, cycles: number): void {
+    if (this.costs === this.nothing) return;
     this.processor.timeStampCounter += cycles;
     this.account.add(operationNumber, times, cycles);
   }

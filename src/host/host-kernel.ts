@@ -37,7 +37,7 @@ const UNUSABLE = 0x10000;
 /** Base of a CPU's per-CPU area: what GS points to in the host kernel. */
 export const hostKernelGsBase = (cpuNumber: number): bigint =>
   PER_CPU_BASE + PER_CPU_SIZE * BigInt(cpuNumber);
-export const hostSysenterStack = (cpuNumber: number): bigint => hostKernelGsBase(cpuNumber) + 0x13200n;
+const hostSysenterStack = (cpuNumber: number): bigint => hostKernelGsBase(cpuNumber) + 0x13200n;
 
 export function hostDescriptors(cpuNumber: number): HostDescriptors {
   const perCpu = hostKernelGsBase(cpuNumber);

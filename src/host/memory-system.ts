@@ -3,7 +3,7 @@
  * come one after the other. Callers keep them in order of virtual time (`PhysicalCpu.isInOrder`).
  */
 
-import { operation } from './cost/operations.js';
+import { type OperationNumber, operation } from './cost/operations.js';
 import type { HostCpu } from './host-cpu.js';
 
 const LOCKED_OPERATION = operation('locked operation');
@@ -11,14 +11,14 @@ const SAME_SOCKET = operation('cache-line transfer (same socket)');
 const OTHER_SOCKET = operation('cache-line transfer (other socket)');
 const WAIT_FOR_LINE = operation('wait for a cache line');
 
-const NOBODY = -1;
+/** What the way of a line from one CPU to another is charged as. */
+export const transferBetween = (from: HostCpu, to: HostCpu): OperationNumber =>
+  from.socket === to.socket ? SAME_SOCKET : OTHER_SOCKET;
 
 /** A line of shared memory. It starts in nobody's cache; the first access is charged as if it were in the CPU's own. */
 export class CacheLine {
   /** CPU that may write it at once, undefined while it is shared or in nobody's cache. */
   private owner: HostCpu | undefined;
-  /** Its number: quicker to compare. */
-  private ownerNumber = NOBODY;
   private readonly sharers = new Set<HostCpu>();
   /** Virtual time at which the last writer is done with it. */
   private freeAt = 0;
@@ -30,7 +30,7 @@ export class CacheLine {
    */
   lockedOperation(host: HostCpu, hold = 0): void {
     const { cpu } = host;
-    if (this.ownerNumber !== cpu.number) this.acquire(host);
+    if (this.owner !== host) this.acquire(host);
     cpu.charge(LOCKED_OPERATION);
     this.freeAt = cpu.now + hold;
   }
@@ -47,22 +47,16 @@ export class CacheLine {
     if (this.owner === host || this.sharers.has(host)) return;
     this.wait(host);
     if (this.owner !== undefined) {
-      host.cpu.charge(this.owner.socket === host.socket ? SAME_SOCKET : OTHER_SOCKET);
+      host.cpu.charge(transferBetween(this.owner, host));
       this.sharers.add(this.owner);
       this.owner = undefined;
-      this.ownerNumber = NOBODY;
     }
     this.sharers.add(host);
   }
 
   /** Waits until others have let go of the line. */
-  wait(host: HostCpu): void {
+  private wait(host: HostCpu): void {
     if (this.owner !== host) host.cpu.waitUntil(this.freeAt, WAIT_FOR_LINE);
-  }
-
-  /** The CPU keeps what the line protects until now (end of a critical section). */
-  releaseAt(time: number): void {
-    this.freeAt = time;
   }
 
   /** Takes the line from all others: as far away as the farthest of them. */
@@ -70,13 +64,11 @@ export class CacheLine {
     this.wait(host);
     let farthest = -1;
     const { owner, sharers } = this;
-    if (owner !== undefined) farthest = owner.socket === host.socket ? SAME_SOCKET : OTHER_SOCKET;
+    if (owner !== undefined) farthest = transferBetween(owner, host);
     for (const sharer of sharers)
-      if (sharer !== host && farthest !== OTHER_SOCKET)
-        farthest = sharer.socket === host.socket ? SAME_SOCKET : OTHER_SOCKET;
+      if (sharer !== host && farthest !== OTHER_SOCKET) farthest = transferBetween(sharer, host);
     if (farthest >= 0) host.cpu.charge(farthest);
     sharers.clear();
     this.owner = host;
-    this.ownerNumber = host.cpu.number;
   }
 }

@@ -9,9 +9,8 @@
 
 import { operation } from '../host/cost/operations.js';
 import type { HostCpu } from '../host/host-cpu.js';
+import { transferBetween } from '../host/memory-system.js';
 
-const SAME_SOCKET = operation('cache-line transfer (same socket)');
-const OTHER_SOCKET = operation('cache-line transfer (other socket)');
 const WAIT_FOR_LOCK = operation('wait for a lock');
 
 /** Cycles for which the lock is held where nothing is charged meanwhile; the code is part of the access. */
@@ -94,6 +93,3 @@ export class DeviceLock implements Lock {
     if (past > 0) sections.splice(0, past);
   }
 }
-
-const transferBetween = (from: HostCpu, to: HostCpu): number =>
-  from.socket === to.socket ? SAME_SOCKET : OTHER_SOCKET;

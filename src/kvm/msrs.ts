@@ -73,7 +73,11 @@ export function readMsr(vcpu: Vcpu, index: number): bigint | undefined {
   return CONSTANTS.get(index);
 }
 
-/** False means #GP, and nothing has changed. @param low bits 31:0 of the value, @param high bits 63:32; both unsigned */
+/**
+ * False means #GP, and nothing has changed.
+ * @param low bits 31:0 of the value, unsigned
+ * @param high bits 63:32, unsigned
+ */
 export function writeMsr(vcpu: Vcpu, index: number, low: number, high: number): boolean {
   if (index < MSR.X2APIC_BASE || index > X2APIC_LAST)
     return writeOtherMsr(vcpu, index, (BigInt(high) << 32n) | BigInt(low));

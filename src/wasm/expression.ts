@@ -183,12 +183,6 @@ export class I64 {
   greaterThanUnsigned(other: I64 | bigint): I32 {
     return this.compare(0x56, other);
   }
-  lessOrEqualSigned(other: I64 | bigint): I32 {
-    return this.compare(0x57, other);
-  }
-  lessOrEqualUnsigned(other: I64 | bigint): I32 {
-    return this.compare(0x58, other);
-  }
   /** The low 32 bits. */
   wrap(): I32 {
     return new I32(operation(0xa7, this.node));

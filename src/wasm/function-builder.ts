@@ -114,15 +114,6 @@ export class FunctionBuilder {
     this.code.push(0x0f);
   }
 
-  /** Calls a function of the table; its results, if any, are left to the caller's type. */
-  callIndirect(type: number, operands: readonly (I32 | I64)[], index: I32): void {
-    for (const operand of operands) this.emitNode(operand.node);
-    this.emitNode(index.node);
-    this.code.push(0x11);
-    writeUnsigned(this.code, type);
-    writeUnsigned(this.code, 0);
-  }
-
   /** Tail call through the table. */
   returnCallIndirect(type: number, operands: readonly (I32 | I64)[], index: I32): void {
     for (const operand of operands) this.emitNode(operand.node);

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { operation } from '../../src/host/cost/operations.js';
+import { OPERATION_NAMES, operation } from '../../src/host/cost/operations.js';
 import { Ledger, LedgerError, NO_EXIT } from '../../src/host/ledger.js';
 import { STAGE } from '../../src/host/stages.js';
 
@@ -25,6 +25,21 @@ describe('Ledger', () => {
     expect(account.count(VMREAD)).toBe(4);
     expect(account.count(VMREAD, 30)).toBe(2);
     expect(ledger.total).toBe(920);
+  });
+
+  it('multiplies counts by prices, and keeps what was measured beside them', () => {
+    const prices = new Float64Array(OPERATION_NAMES.length);
+    prices[VMREAD] = 30;
+    const account = new Ledger(prices).open('vCPU 0');
+    account.charge(VMREAD, 2);
+    account.charge(VMREAD, 1);
+    account.add(VMREAD, 1, 100);
+    account.add(WRMSR, 1, 7);
+    expect([...account.entries()].map(({ count, cycles }) => [count, cycles])).toEqual([
+      [4, 190],
+      [1, 7],
+    ]);
+    expect(account.total).toBe(197);
   });
 
   it('says when time passed that nobody was charged for', () => {

@@ -32,9 +32,6 @@ export class RwSemaphore {
   get readers(): number {
     return Math.max(0, this.activity);
   }
-  get writerInside(): boolean {
-    return this.activity < 0;
-  }
   /** Threads that wait, first the one that comes next. */
   get queue(): readonly { readonly thread: HostThread; readonly writer: boolean }[] {
     return this.waiters;
