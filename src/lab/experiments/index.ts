@@ -15,6 +15,7 @@ import { MSR_SWITCHING } from './msr-switching.js';
 import { PORT_IO } from './port-io.js';
 import { SCALING } from './scaling.js';
 import { SINGLE_MECHANISMS } from './single-mechanisms.js';
+import { TIMERS } from './timers.js';
 
 export const EXPERIMENTS: readonly Experiment[] = [
   ...PORT_IO,
@@ -31,4 +32,5 @@ export const EXPERIMENTS: readonly Experiment[] = [
   ...FPU_SWITCHING,
   ...EMULATION,
   ...LATER,
+  ...TIMERS,
 ].sort((a, b) => SECTIONS.indexOf(a.section) - SECTIONS.indexOf(b.section));
