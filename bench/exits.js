@@ -1,42 +1,33 @@
 /** VM exits per second with nobody watching: light ones (EOIs through the x2APIC) and heavy ones (OUT to user space). */
 
 import b from 'benny';
-import { assemble, createVm, readGuestImage } from '../dist/index.js';
+import { createVm, guestLoader } from '../dist/index.js';
 import { sampling, work } from './sampling.js';
 
-/** Three guest instructions, one exit. */
-const LIGHT = `
-        bits    64
-        org     0x100000
-        mov     ecx, 0x1b
-        rdmsr
-        or      eax, 0xc00
-        wrmsr
-        mov     ecx, 0x80b
-        xor     eax, eax
-        xor     edx, edx
-  next: wrmsr
-        inc     rbx
-        jmp     next`;
-
-/** Two guest instructions, one exit; 0x3ff belongs to no device. */
-const HEAVY = `
-        bits    64
-        org     0x100000
-        mov     dx, 0x3ff
-  next: out     dx, al
-        jmp     next`;
+/** The loops of the lab's experiment `throughput`, for longer than anybody waits. */
+const guest = guestLoader(() => undefined);
+const COUNT = '0x7fffffff';
 
 /** `instructions`: from one exit to the next, which counts as one of them. */
 const CASES = [
-  { name: 'light: EOI through the x2APIC', source: LIGHT, exits: work(100_000, 1_000), instructions: 3 },
-  { name: 'heavy: OUT to user space', source: HEAVY, exits: work(50_000, 500), instructions: 2 },
+  {
+    name: 'light: EOI through the x2APIC',
+    program: 'many-eois',
+    exits: work(100_000, 1_000),
+    instructions: 3,
+  },
+  {
+    name: 'heavy: OUT to user space',
+    program: 'many-port-writes',
+    exits: work(50_000, 500),
+    instructions: 3,
+  },
 ];
 
 /** Runs until there were about so many more exits. */
-const run = ({ name, source, exits, instructions }) =>
+const run = ({ name, program, exits, instructions }) =>
   b.add(name, () => {
-    const machine = createVm({ image: readGuestImage(assemble(source, { fileName: 'loop.asm' }).image) });
+    const machine = createVm({ image: guest(program, { COUNT }) });
     let before = 0;
     return () => {
       const { statistics } = machine.run({ instructions: instructions * exits });
